@@ -1,0 +1,54 @@
+"""What a person sees: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# Where nobody's terminal sets the width, lines are as long as they need to be.
+out = Console(width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True)
+
+Report = Callable[[str, int, int], None]
+
+
+@contextlib.contextmanager
+def stage(text: str) -> Iterator[Report]:
+    """A stage of the work: a live bar while it runs, then one line that says how long it took.
+
+    The block gets a function to call with what is being done, and how much of how much is done.
+    """
+    start = time.monotonic()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(text, total=None)
+
+        def report(detail: str, done: int, total: int) -> None:
+            progress.update(task, description=f"{text}: {detail}", completed=done, total=total or None)
+
+        yield report
+    say(text, time.monotonic() - start)
+
+
+def say(text: str, seconds: float | None = None) -> None:
+    """A line for the person, on standard error."""
+    took = "" if seconds is None else f"  [{seconds:.1f} s]"
+    err.print(f"{text}{took}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,83 @@
+"""The whole way, teacher and student, on a built-in board: what `make demo` runs."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from ..device.virtual import missing_programs
+from ..models.catalogue import load
+from ..runtime.bundle import Bundle
+from ..runtime.parity import full_scale_error
+from .bundles import BLOCKS, ensure_bundle
+from .console import out, say, stage
+from .controls import read_controls, write_sound
+from .deploy import deploy, describe
+from .render import render_on
+from .report import terminal_tables, write_html
+from .results import load as load_results
+from .sweep import sweep
+
+TEACHER, STUDENT = "hpn-full", "hpn-reduced"
+
+
+def default_board() -> str:
+    """The virtual board where this machine has what it needs, else the loopback board (and a line that says so)."""
+    missing = missing_programs()
+    if not missing:
+        return "virtual"
+    say(f"no virtual board here, its programs are missing ({', '.join(missing)}): using the loopback board")
+    return "loopback"
+
+
+def demo(name: str, folder: Path) -> None:
+    """Export teacher and student, deploy both to the board `name`, play a phrase there, measure, report."""
+    bundles = [_export(model, folder) for model in (TEACHER, STUDENT)]
+    for bundle in bundles:
+        with stage(f"deploy {bundle.name} to {name}") as report:
+            deployed = deploy(name, bundle, report)
+        say("  " + describe(name, bundle, deployed))
+    sound = folder / "student.wav"
+    _play(name, bundles[1], sound)
+    results = folder / "results"
+    with stage(f"sweep {len(BLOCKS)} block sizes, teacher and student") as report:
+        measured, kept = sweep(name, bundles, BLOCKS, [1], results, report)
+    say(f"  {measured} cases measured, {kept} were there already in {results}")
+    table = load_results(results)
+    for part in terminal_tables(table):
+        out.print(part)
+    write_html(table, folder / "report.html", {f"{STUDENT}, played on {name}": sound})
+    say(f"wrote {folder / 'report.html'}, {sound} and {results}")
+
+
+def _export(model: str, folder: Path) -> Bundle:
+    with stage(f"export {model}") as report:
+        bundle, line = ensure_bundle(model, report, BLOCKS, folder / "bundles")
+    say(f"  {line}")
+    return bundle
+
+
+def _play(name: str, bundle: Bundle, path: Path) -> None:
+    """Render the phrase on the board, compare with PyTorch here, write the sound."""
+    phrase = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
+    signals = read_controls(phrase, bundle)
+    with stage(f"play a phrase with {bundle.name} on {name}") as report:
+        outputs, _ = render_on(name, bundle, signals, report)
+    wanted = _offline(bundle.name, signals)
+    error = full_scale_error(wanted, outputs["audio"])
+    allowed = f"allowed: {bundle.tolerance:g}"
+    say(f"  parity: the board's audio differs from PyTorch's by {error:.1e} of full scale ({allowed})")
+
+    say("  " + write_sound(path, outputs, bundle.sample_rate))
+
+
+def _offline(model: str, signals: dict[str, np.ndarray]) -> np.ndarray:
+    """PyTorch's offline render, `(samples,)`."""
+    import torch
+
+    from ..export.streaming import render
+
+    inputs = {name: torch.from_numpy(value) for name, value in signals.items()}
+    return render(load(model), inputs)["audio"][0].numpy()

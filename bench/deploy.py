@@ -1,0 +1,49 @@
+"""Deploy a bundle: push, prove on the board, switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..device.boards import board, is_virtual
+from ..device.provision import prepare
+from ..device.releases import install, is_proven, prove, switch
+from ..runtime.bundle import Bundle
+from .console import Report
+
+VIRTUAL_FRAMES = 128  # half a second, a note and a rest: the virtual board is slow
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A release that is current on a board; `error` is None when it had been proven before."""
+
+    path: str
+    pushed: int
+    error: float | None
+
+
+def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
+    """Make the bundle the board's current release; until the last step the board is as it was.
+
+    Raises:
+        BundleError: the bundle is not whole; nothing reaches the board.
+        DeviceError: whatever keeps the board from taking it, or its stream from equalling PyTorch's.
+    """
+    bundle.check_files()
+    with board(name, report) as connection:
+        site = prepare(connection, report)
+        release = install(connection, bundle, report)
+        parity = None
+        if not is_proven(connection, site, release):
+            report(f"prove that {bundle.name} streams on {name} as trained", 0, 0)
+            parity = prove(connection, site, bundle, release, VIRTUAL_FRAMES if is_virtual(name) else None)
+        switch(connection, site, release, parity)
+    error = max(entry["error"] for entry in parity) if parity else None
+    return Deployed(release.path, release.pushed, error)
+
+
+def describe(name: str, bundle: Bundle, deployed: Deployed) -> str:
+    """A line about a deploy."""
+    proof = "proven before" if deployed.error is None else f"differs from PyTorch by {deployed.error:.1e} of full scale"
+    pushed = f"{deployed.pushed / 1e6:.2f} MB pushed" if deployed.pushed else "0 bytes pushed, all there already"
+    return f"{bundle.name} is current on {name} ({deployed.path}): {pushed}; {proof}"

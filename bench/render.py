@@ -1,0 +1,47 @@
+"""Stream a clip on a board and bring the sound back."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from ..device.boards import board
+from ..device.provision import prepare
+from ..device.releases import install, run_task
+from ..device.ssh import Upload
+from ..runtime.bundle import Bundle
+from ..runtime.clip import read_arrays, write_arrays
+from .console import Report
+
+
+def render_on(
+    name: str, bundle: Bundle, signals: dict[str, np.ndarray], report: Report, block: int | None = None
+) -> tuple[dict[str, np.ndarray], int]:
+    """The clip as streamed on the board, the latency taken off: `(samples,)` per output, and the bytes pushed.
+
+    Args:
+        name: the board's.
+        bundle: pushed when it is not there; `current` is left alone.
+        signals: `(1, frames, width)` each, as from `controls.read_controls`.
+        report: progress.
+        block: samples per call; default: the largest of the bundle, the result is the same.
+    """
+    archive = io.BytesIO()
+    write_arrays(archive, signals)
+    uploads = [Upload("inputs.npz", archive.getvalue())]
+    block = block or max(bundle.graphs)
+    bundle.graph(block)
+    with board(name, report) as connection:
+        site = prepare(connection, report)
+        release = install(connection, bundle, report)
+        report(f"play on {name}", 0, 0)
+        request = {
+            "task": "render",
+            "block": block,
+            "threads": 1,
+            "inputs": "inputs.npz",
+            "outputs": "outputs.npz",
+        }
+        _, files = run_task(connection, site, release, request, uploads, ["outputs.npz"])
+    return read_arrays(io.BytesIO(files["outputs.npz"])), release.pushed

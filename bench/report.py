@@ -1,0 +1,148 @@
+"""Results as people read them: a table in the terminal, CSV, one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas
+import rich.box
+from rich.table import Table
+
+from .results import INSTRUCTIONS, TIME
+from .stats import steps_needed
+
+NOTES = {
+    INSTRUCTIONS: (
+        "virtual: this clock counts instructions. M = million instructions a step, MIPS = million a second of audio; "
+        "a regression metric that repeats, not the speed of any real board"
+    ),
+    TIME: "burst: steps back to back. RTF = p50 / length of the block (ms); misses: steps longer than that",
+}
+
+
+def columns(clock: str) -> dict[str, str]:
+    """What the table shows: heading with unit -> column of the results."""
+    unit = "M" if clock == INSTRUCTIONS else "ms"
+    cost = {"MIPS": "mips"} if clock == INSTRUCTIONS else {"RTF": "rtf", "misses": "misses"}
+    return {
+        "model": "model",
+        "block": "block",
+        "thr.": "threads",
+        "ms": "budget",
+        f"p50 {unit}": "p50",
+        f"p99 {unit}": "p99",
+        f"max {unit}": "max",
+        **cost,
+        f"first {unit}": "first",
+        "peak MB": "peak_kb",
+    }
+
+
+def cell(column: str, row: dict[str, Any]) -> str:
+    """One value as text; a percentile that the sample can't support says so."""
+    value = row[column]
+    if column in ("p50", "p99") and math.isnan(value):
+        return f"n < {steps_needed(float(column[1:]))}"
+    if column in ("p50", "p99", "max", "first"):
+        return f"{value / 1e6:.3f}"
+    if column == "peak_kb":
+        return f"{value / 1024:.1f}"
+    if column == "misses":
+        return str(value or f"0, < {3 / row['n']:.1%}")
+    if column == "budget":
+        return f"{value / 1e6:g}"
+    if column == "mips":
+        return f"{value:.0f}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def rows(results: pandas.DataFrame, clock: str) -> list[list[str]]:
+    """The table's cells as text."""
+    records: list[dict[str, Any]] = results.to_dict("records")  # type: ignore[assignment]
+    return [[cell(column, row) for column in columns(clock).values()] for row in records]
+
+
+def boards(results: pandas.DataFrame) -> list[tuple[str, str, pandas.DataFrame]]:
+    """The results of each board: its name, its clock, its rows."""
+    names = results[["board", "clock"]].drop_duplicates().itertuples(index=False)
+    return [(str(n), str(c), results.query("board == @n and clock == @c")) for n, c in names]
+
+
+def terminal_tables(results: pandas.DataFrame) -> list[Table]:
+    """A table for each board."""
+    tables = []
+    for name, clock, part in boards(results):
+        title = f"{name}: {part['cpu'].iloc[0]}, ONNX Runtime {part['onnxruntime'].iloc[0]}"
+        table = Table(title=title, box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+        table.caption, table.caption_justify = "\n".join([NOTES[clock], steps_line(part), *weights_lines(part)]), "left"
+        for heading in columns(clock):
+            table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
+        for row in rows(part, clock):
+            table.add_row(*row)
+        tables.append(table)
+    return tables
+
+
+def steps_line(results: pandas.DataFrame) -> str:
+    """How many steps the figures stand on."""
+    counts = sorted(results["n"].unique())
+    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f'{span} steps a case after the warm-up; "n <": too few for that percentile at 95 % confidence'
+
+
+def weights_lines(results: pandas.DataFrame) -> list[str]:
+    """Where the weights of each model come from."""
+    pairs = results[["model", "weights"]].drop_duplicates().itertuples(index=False)
+    return [f"{model}: {weights}" for model, weights in pairs]
+
+
+def write_html(results: pandas.DataFrame, path: Path, sounds: dict[str, Path] | None = None) -> None:
+    """One self-contained file: tables, a plot of cost against block, and `sounds` (title -> .wav) to listen to."""
+    loader = jinja2.PackageLoader("tonearm.bench", ".")
+    template = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html.j2")
+    sections = [
+        {
+            "name": name,
+            "cpu": part["cpu"].iloc[0],
+            "kernel": part["kernel"].iloc[0],
+            "onnxruntime": part["onnxruntime"].iloc[0],
+            "note": NOTES[clock],
+            "lines": [steps_line(part), *weights_lines(part)],
+            "headings": list(columns(clock)),
+            "rows": rows(part, clock),
+            "plot": cost_plot(part, clock),
+        }
+        for name, clock, part in boards(results)
+    ]
+    audio = {title: base64.b64encode(file.read_bytes()).decode() for title, file in (sounds or {}).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(template.render(boards=sections, sounds=audio))
+
+
+def cost_plot(results: pandas.DataFrame, clock: str) -> str:
+    """An SVG of the cost of a second of audio against the block, one line per model and thread count."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    column, label = ("mips", "MIPS (virtual)") if clock == INSTRUCTIONS else ("rtf", "RTF (p50)")
+    figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
+    for (model, threads), part in results.groupby(["model", "threads"]):  # type: ignore[misc]
+        axes.plot(part["block"], part[column], marker="o", label=f"{model}, {threads} thread(s)")
+    if clock != INSTRUCTIONS:
+        axes.axhline(1, linestyle="--", color="0.5", label="real time")
+    axes.set(xscale="log", yscale="log", xlabel="block (samples)", ylabel=label)
+    axes.set_xticks(sorted(results["block"].unique()), [str(b) for b in sorted(results["block"].unique())])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
+    return stream.getvalue()[stream.getvalue().index("<svg") :]

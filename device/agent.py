@@ -1,0 +1,291 @@
+"""What runs on the board on our behalf: standard library only, Python 3.9, sent over SSH with every request.
+
+One request, one process, one answer. Standard input holds one line of JSON and then the bytes of the files it
+lists; standard output answers with a line `TONEARM-1 {...}` and then the bytes of the files that line lists.
+Everything lives under one folder, and everything appears there whole or not at all: written as `.part`,
+checked, renamed.
+
+```
+~/.tonearm/objects/<sha256>                    files as pushed
+           runtimes/<hash>/                    numpy and ONNX Runtime, unpacked wheels
+           runners/<hash>/tonearm/runtime/     our own runner
+           releases/<name>/<digest>/           bundles (links to objects); <digest>.parity.json once proven
+           current -> releases/<name>/<digest>
+           jobs/                               one folder for each running task
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+ANSWER = "TONEARM-1 "
+TAIL = 4000  # characters of a dead process's output that travel back
+
+
+class RefusalError(Exception):
+    """What the board can't do, in words for a person; `kind` is for the program."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def facts(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """What this board is and has. Lists what of `objects` and `trees` is missing."""
+    meminfo = dict(line.split(":", 1) for line in read("/proc/meminfo").splitlines() if ":" in line)
+    libc, version = platform.libc_ver()
+    current = root / "current"
+    return {
+        "hostname": platform.node(),
+        "model": read("/proc/device-tree/model").strip("\0\n"),
+        "machine": platform.machine(),
+        "bits": 64 if sys.maxsize > 2**32 else 32,
+        "cpu": cpu(),
+        "cores": os.cpu_count(),
+        "memory_kb": int(meminfo.get("MemTotal", "0 kB").split()[0]),
+        "kernel": platform.release(),
+        "libc": [libc, version],
+        "python": list(sys.version_info[:3]),
+        "implementation": sys.implementation.name,
+        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip(),
+        "free_bytes": shutil.disk_usage(root).free,
+        "root": str(root),
+        "current": str(current.readlink()) if current.is_symlink() else "",
+        "missing_objects": [sha for sha in request.get("objects", []) if not (root / "objects" / sha).is_file()],
+        "missing_trees": [tree for tree in request.get("trees", []) if not inside(root, tree).is_dir()],
+        "proofs": [name for name in request.get("proofs", []) if inside(root, name).is_file()],
+    }
+
+
+def cpu() -> str:
+    """The processor as the kernel names it: a model name, or ARM's part number."""
+    lines = [line.split(":", 1) for line in read("/proc/cpuinfo").splitlines() if ":" in line]
+    fields = {key.strip(): value.strip() for key, value in lines}
+    return fields.get("model name") or f"{fields.get('CPU implementer', '')} {fields.get('CPU part', '')}".strip()
+
+
+def read(path: str) -> str:
+    """A small file's text, or nothing."""
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def inside(root: Path, name: str) -> Path:
+    """The path `name` below `root`; refuses anything that leads out of it."""
+    parts = Path(name).parts
+    if not parts or Path(name).is_absolute() or ".." in parts:
+        raise RefusalError("path", f"{name!r} is not a path inside {root}")
+    return root.joinpath(*parts)
+
+
+def put(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
+    """Store the files that follow as objects, each under its hash."""
+    total = sum(file["size"] for file in request["files"])
+    free = shutil.disk_usage(root).free
+    needed = total + request.get("headroom", 0)
+    if needed > free:
+        raise RefusalError("space", f"{needed / 1e6:.1f} MB are needed below {root}, {free / 1e6:.1f} MB are free")
+    for file in request["files"]:
+        receive(stream, inside(root, f"objects/{file['sha256']}"), file["size"], file["sha256"])
+    return {"stored": len(request["files"])}
+
+
+def receive(stream: BinaryIO, target: Path, size: int, sha256: str) -> None:
+    """`size` bytes from `stream` into `target`, which appears only if their hash is right."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    digest, left = hashlib.sha256(), size
+    try:
+        with part.open("wb") as file:
+            while left:
+                chunk = stream.read(min(left, 1 << 16))
+                if not chunk:
+                    raise RefusalError("cut", f"the connection ended {left} bytes before the end of {target.name}")
+                file.write(chunk)
+                digest.update(chunk)
+                left -= len(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if digest.hexdigest() != sha256:
+            raise RefusalError("hash", f"{target.name} arrived with the hash {digest.hexdigest()}")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def tree(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Make a folder of objects that are here already: `path`, and `contents` as name -> sha256."""
+    target = inside(root, request["path"])
+    with building(target) as new:
+        for name, sha256 in request["contents"].items():
+            place = inside(new, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            source = inside(root, f"objects/{sha256}")
+            if hashlib.sha256(source.read_bytes()).hexdigest() != sha256:
+                source.unlink()
+                raise RefusalError("hash", f"{name} is damaged on the board; deploy again to push it anew")
+            link(source, place)
+    return {"path": str(target)}
+
+
+def link(source: Path, place: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, place)
+    except OSError:
+        shutil.copyfile(source, place)
+
+
+@contextlib.contextmanager
+def building(target: Path) -> Any:
+    """A fresh folder that becomes `target` when the block ends well, and vanishes otherwise."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent))
+    try:
+        yield new
+        os.sync()
+        if not target.is_dir():
+            new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Unpack wheels (objects) into a runtime and try it in a process of its own: a wheel can die of its CPU."""
+    target = inside(root, request["path"])
+    with building(target) as new:
+        for sha256 in request["wheels"]:
+            with zipfile.ZipFile(inside(root, f"objects/{sha256}")) as wheel:
+                wheel.extractall(new)
+        tried = run_python(["-c", "import numpy, onnxruntime; print(onnxruntime.__version__)"], new, root, 600)
+        if tried.returncode != 0:
+            raise RefusalError("import", f"the runtime does not start here ({ending(tried)}): {tried.stderr[-TAIL:]}")
+    for sha256 in request["wheels"]:
+        inside(root, f"objects/{sha256}").unlink()
+    return {"path": str(target)}
+
+
+def run_python(arguments: list[str], path: Path, folder: Path, deadline: float) -> subprocess.CompletedProcess[str]:
+    """This Python with nothing but `path` to import from; killed when the deadline passes or the host goes away."""
+    command = [sys.executable, "-S", "-s", *arguments]
+    # A fixed hash seed: on the virtual board the count of instructions repeats exactly with it.
+    fixed = {"PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **fixed},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    threading.Thread(target=kill_when_host_is_gone, args=(process,), daemon=True).start()
+    try:
+        stdout, stderr = process.communicate(timeout=deadline)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise RefusalError("deadline", f"the task did not end within {deadline:.0f} s and was ended") from None
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def kill_when_host_is_gone(process: subprocess.Popen[str]) -> None:
+    """The host holds our standard input open for as long as it waits."""
+    sys.stdin.buffer.read()
+    process.kill()
+
+
+def ending(process: subprocess.CompletedProcess[str]) -> str:
+    """How a process ended, in words."""
+    if process.returncode < 0:
+        return f"killed by {signal.Signals(-process.returncode).name}"
+    return f"exit status {process.returncode}"
+
+
+def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
+    """Run the runner in a job folder: files in, record and files out, the folder gone."""
+    jobs = root / "jobs"
+    jobs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=jobs) as name:
+        job = Path(name)
+        for file in request["files"]:
+            receive(stream, inside(job, file["name"]), file["size"], file["sha256"])
+        (job / "request.json").write_text(json.dumps(request["request"]))
+        path = os.pathsep.join(str(inside(root, request[part])) for part in ("runtime", "runner"))
+        done = run_python(["-m", "tonearm.runtime.runner", "request.json"], Path(path), job, request["deadline"])
+        record = job / "record.json"
+        if not record.is_file():
+            raise RefusalError("runner", f"the runner died ({ending(done)}): {done.stderr[-TAIL:]}")
+        produced = [file for file in request["fetch"] if inside(job, file).is_file()]
+        answer(json.loads(record.read_text()), [job / file for file in produced])
+    return {}
+
+
+def switch(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Keep the proof of parity, if a new one comes along, and point `current` at the release, by one rename."""
+    release = inside(root, request["release"])
+    if not release.is_dir():
+        raise RefusalError("release", f"{request['release']} is not on the board")
+    if request["parity"] is not None:
+        proof = inside(root, request["proof"])
+        part = proof.with_name(proof.name + ".part")
+        part.write_text(json.dumps(request["parity"]))
+        part.replace(proof)
+    new = root / f"current.{os.getpid()}.part"
+    new.symlink_to(request["release"])
+    new.replace(root / "current")
+    return {"current": request["release"]}
+
+
+def answer(header: dict[str, Any], paths: list[Path]) -> None:
+    """Write the answer's line and the files' bytes."""
+    header = {**header, "files": [{"name": path.name, "size": path.stat().st_size} for path in paths]}
+    out = sys.stdout.buffer
+    out.write((ANSWER + json.dumps(header) + "\n").encode())
+    for path in paths:
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, out)
+    out.flush()
+
+
+def main() -> None:
+    """Read one request, fulfil it, answer."""
+    stream = sys.stdin.buffer
+    request = json.loads(stream.readline())
+    root = Path(request["root"]).expanduser()
+    commands = {"facts": facts, "tree": tree, "runtime": runtime, "switch": switch}
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if request["command"] == "run":
+            run(root, request, stream)
+            return
+        if request["command"] == "put":
+            answer(put(root, request, stream), [])
+            return
+        answer(commands[request["command"]](root, request), [])
+    except RefusalError as refusal:
+        answer({"error": str(refusal), "kind": refusal.kind}, [])
+    except OSError as error:
+        kind = "space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "system"
+        answer({"error": f"{error.strerror}: {error.filename or root}", "kind": kind}, [])
+
+
+main()

@@ -1,0 +1,97 @@
+"""Boards by name: the two built-in ones, those of boards.toml, and the hosts of ~/.ssh/config."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import platformdirs
+
+from . import machine
+from .endpoint import Endpoint
+from .errors import UnknownBoardError
+from .loopback import loopback_folder, serve
+from .provision import Progress
+from .ssh import Connection
+
+LOOPBACK = "loopback"
+VIRTUAL = "virtual"
+
+
+def boards_file() -> Path:
+    """The file a person edits: `[name]` with `host`, and perhaps `user`, `port`, `key`."""
+    return platformdirs.user_config_path("tonearm") / "boards.toml"
+
+
+def is_virtual(name: str) -> bool:
+    """Whether a board's clock counts instructions: `virtual`, and any `virtual-...` beside it."""
+    return name == VIRTUAL or name.startswith(f"{VIRTUAL}-")
+
+
+def read_boards() -> dict[str, dict[str, Any]]:
+    """The boards of boards.toml; `UnknownBoardError` when the file makes no sense."""
+    path = boards_file()
+    try:
+        boards = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UnknownBoardError(f'{path}: {error}; a board is written as [name] and host = "..."') from error
+    for name, entry in boards.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("host"), str):
+            raise UnknownBoardError(f'{path}: [{name}] needs host = "..."')
+    return boards
+
+
+def find_endpoint(name: str) -> Endpoint:
+    """Where a real board is: boards.toml first, completed by ~/.ssh/config; else a host of ~/.ssh/config."""
+    boards = read_boards()
+    config = _ssh_config()
+    entry = boards.get(name, {})
+    if not entry and name not in config.get_hostnames():
+        known = ", ".join([LOOPBACK, VIRTUAL, *boards])
+        raise UnknownBoardError(
+            f"unknown board {name!r}: the boards are {known}. To add one, write to {boards_file()}: "
+            f'[{name}] and host = "..." (and user = "...")'
+        )
+    host = str(entry.get("host", name))
+    found = config.lookup(host)
+    key = entry.get("key") or next(iter(found.get("identityfile", [])), None)
+    return Endpoint(
+        host=found.get("hostname", host),
+        port=int(entry.get("port") or found.get("port", 22)),
+        user=entry.get("user") or found.get("user") or getpass.getuser(),
+        key_file=Path(key).expanduser() if key else None,
+        host_key=None,
+    )
+
+
+def _ssh_config() -> paramiko.SSHConfig:
+    path = Path("~/.ssh/config").expanduser()
+    return paramiko.SSHConfig.from_path(str(path)) if path.is_file() else paramiko.SSHConfig()
+
+
+@contextlib.contextmanager
+def board(name: str, progress: Progress = lambda text, done, total: None) -> Iterator[Connection]:
+    """A connection to the board of that name, for as long as the block lasts; built-in ones are started on demand."""
+    if name == LOOPBACK:
+        with serve(loopback_folder()) as endpoint, Connection(name, endpoint) as connection:
+            yield connection
+        return
+    endpoint = machine.start(name, progress) if is_virtual(name) else find_endpoint(name)
+    progress(f"connect to {name}", 0, 0)
+    with Connection(name, endpoint) as connection:
+        yield connection
+
+
+def check_virtual(name: str) -> None:
+    """`UnknownBoardError` unless the board is one that can be started and stopped from here."""
+    if not is_virtual(name):
+        raise UnknownBoardError(
+            f"{name!r} is not started or stopped from here; only virtual boards are (virtual, virtual-2)"
+        )

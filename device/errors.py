@@ -1,0 +1,52 @@
+"""What can go wrong with a board.
+
+DeviceError
+├── BoardError             a board can't be started or used
+│   ├── UnknownBoardError  no board of that name
+│   ├── UnreachableError   it does not answer, or the connection broke
+│   ├── HostKeyError       its host key is unknown or has changed
+│   └── AgentError         it answers, and can't do what was asked
+│       └── NoSpaceError   because its disk is full
+├── ImageError             the virtual board's disk image can't be built
+└── WheelError             no runtime can be had for this kind of board
+"""
+
+
+class DeviceError(Exception):
+    """Anything that goes wrong between this machine and a board."""
+
+
+class BoardError(DeviceError):
+    """A board can't be started, reached or used."""
+
+
+class UnknownBoardError(BoardError):
+    """No board of that name."""
+
+
+class UnreachableError(BoardError):
+    """Nothing answers there, nobody is let in, or the connection broke."""
+
+
+class HostKeyError(BoardError):
+    """The host key is unknown or has changed; it is never accepted silently."""
+
+
+class AgentError(BoardError):
+    """The board answers and can't do what was asked; `kind` tells a program why."""
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class NoSpaceError(AgentError):
+    """The board's disk is full."""
+
+
+class ImageError(DeviceError):
+    """The virtual board's disk image can't be built."""
+
+
+class WheelError(DeviceError):
+    """No runtime can be had for this kind of board."""

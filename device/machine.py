@@ -1,0 +1,56 @@
+"""The image of the virtual board, built once and kept: keyed by the recipe and by the wheels baked into it."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zipfile
+from pathlib import Path
+
+import platformdirs
+
+from . import image, rootfs, virtual
+from .endpoint import Endpoint
+from .errors import ImageError
+from .keys import ensure_key
+from .provision import Progress, fetch_wheels, runtime_name
+
+MACHINE = "aarch64"
+GLIBC_MINOR = 36  # of the suite
+
+
+def start(name: str, progress: Progress) -> Endpoint:
+    """Start the virtual board `name` unless it runs, building its image first when there is none.
+
+    Raises:
+        ImageError: a program or package it needs is missing here, or the build failed.
+        BoardError: it does not come up.
+    """
+    running = virtual.endpoint(name)
+    if running:
+        return running
+    missing = virtual.missing_programs()
+    if missing:
+        raise ImageError(
+            f"the virtual board needs {', '.join(missing)}: sudo apt install {' '.join(missing)}; "
+            "or use --board loopback, which needs nothing"
+        )
+    keys = platformdirs.user_cache_path("tonearm") / "virtual" / "keys"
+    authorized, host_key = ensure_key(keys / "user_key"), ensure_key(keys / "host_key")
+    folder = _ensure_image(keys.parent, authorized, host_key, progress)
+    return virtual.up(name, folder, keys / "user_key", host_key, progress)
+
+
+def _ensure_image(parent: Path, authorized: str, host_key: str, progress: Progress) -> Path:
+    progress("fetch the board's wheels", 0, 0)
+    wheels = fetch_wheels(MACHINE, rootfs.PYTHON_VERSION, GLIBC_MINOR)
+    parts = [str(image.RECIPE_VERSION), runtime_name(wheels), authorized, host_key]
+    folder = parent / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    if folder.is_dir():
+        return folder
+    with tempfile.TemporaryDirectory() as unpacked:
+        for wheel in wheels:
+            zipfile.ZipFile(wheel).extractall(unpacked)
+        baked = {f"/root/.tonearm/{runtime_name(wheels)}": Path(unpacked)}
+        image.build_image(folder, baked, authorized, parent / "keys" / "host_key", progress)
+    return folder

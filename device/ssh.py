@@ -1,0 +1,220 @@
+"""An SSH connection with strict host keys, and the one way we use it: ask the agent, get an answer.
+
+paramiko's exceptions are translated here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import paramiko
+
+from .endpoint import Endpoint
+from .errors import AgentError, HostKeyError, NoSpaceError, UnreachableError
+
+ANSWER = b"TONEARM-1 "
+CHUNK = 1 << 15
+CONNECT_SECONDS = 20
+ANSWER_SECONDS = 900
+MAXIMUM_HEADER = 1 << 22
+
+Sent = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Bytes that go along with a request."""
+
+    name: str
+    content: bytes
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """As the agent reads it."""
+        return {
+            "name": self.name,
+            "size": len(self.content),
+            "sha256": hashlib.sha256(self.content).hexdigest(),
+        }
+
+
+class Connection:
+    """An authenticated connection to a board whose host key is known; a context manager."""
+
+    def __init__(self, name: str, endpoint: Endpoint, root: str = "~/.tonearm") -> None:
+        """Connect to `endpoint`, which people call `name`; everything we do there stays below `root`."""
+        self.name, self.root = name, root
+        self.bytes_sent = 0
+        self._client = _connect(name, endpoint)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def ask(
+        self,
+        command: str,
+        uploads: Sequence[Upload] = (),
+        on_sent: Sent = lambda sent, total: None,
+        **arguments: Any,
+    ) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """One request to the agent: its answer and the files that came with it, by name.
+
+        Raises:
+            AgentError: with what the board said, when it can't.
+            NoSpaceError: when its disk is full.
+            UnreachableError: when the connection breaks.
+        """
+        entries = [upload.entry for upload in uploads]
+        request = {"command": command, "root": self.root, "files": entries, **arguments}
+        try:
+            with self._open() as channel:
+                channel.sendall(json.dumps(request).encode() + b"\n")
+                for part in _with_progress(uploads, on_sent):
+                    channel.sendall(part)
+                    self.bytes_sent += len(part)
+                return self._answer(channel)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise UnreachableError(f"{self.name}: the connection broke ({error or 'closed'}); try again") from error
+
+    def _open(self) -> paramiko.Channel:
+        """A channel with the agent's source read and running at the other end."""
+        transport = self._client.get_transport()
+        if transport is None or not transport.is_active():
+            raise EOFError("not connected any more")
+        source = resources.files("tonearm.device").joinpath("agent.py").read_bytes()
+        channel = transport.open_session(timeout=CONNECT_SECONDS)
+        channel.settimeout(ANSWER_SECONDS)
+        channel.exec_command(f"python3 -S -s -c {shlex.quote(_BOOTSTRAP)} {len(source)}")
+        channel.sendall(source)
+        return channel
+
+    def _answer(self, channel: paramiko.Channel) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Read up to the answer's line (a login shell may print a banner before it), then its files."""
+        reader = channel.makefile("rb", CHUNK)
+        said = b""
+        while not (line := reader.readline(MAXIMUM_HEADER)).startswith(ANSWER):
+            if not line:
+                raise self._silence(channel, said)
+            said += line
+        header = json.loads(line[len(ANSWER) :])
+        if "error" in header:
+            raise self._refusal(header)
+        files = {file["name"]: reader.read(file["size"]) for file in header["files"]}
+        if any(len(files[file["name"]]) != file["size"] for file in header["files"]):
+            raise EOFError("the answer was cut short")
+        return header, files
+
+    def _refusal(self, header: dict[str, Any]) -> AgentError:
+        message = f"{self.name}: {header['error']}"
+        if header.get("kind") == "space":
+            return NoSpaceError(f"{message}; free some space there (`df -h`) and try again")
+        return AgentError(message, kind=str(header.get("kind", "")))
+
+    def _silence(self, channel: paramiko.Channel, said: bytes) -> AgentError:
+        status = channel.recv_exit_status()
+        error = channel.makefile_stderr("rb").read(CHUNK)
+        text = b" / ".join(part.strip() for part in (said, error) if part.strip()).decode(errors="replace")
+        if status == 127:
+            return AgentError(f"{self.name}: python3 is not there; install it (`sudo apt install python3`)")
+        return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
+
+
+# Runs on any Python 3, so that an old one is told apart from a broken one.
+_BOOTSTRAP = (
+    "import sys\n"
+    "if sys.version_info < (3, 9):\n"
+    '    print(\'TONEARM-1 {"error": "Python %d.%d is too old: 3.9 or newer is needed", "kind": "python"}\''
+    " % sys.version_info[:2])\n"
+    "else:\n"
+    "    exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'tonearm-agent', 'exec'))\n"
+)
+
+
+def _with_progress(uploads: Sequence[Upload], on_sent: Sent) -> Iterator[bytes]:
+    """The uploads in chunks, telling how much has gone."""
+    total, sent = sum(len(upload.content) for upload in uploads), 0
+    for upload in uploads:
+        for start in range(0, len(upload.content), CHUNK):
+            chunk = upload.content[start : start + CHUNK]
+            yield chunk
+            sent += len(chunk)
+            on_sent(sent, total)
+
+
+def _connect(name: str, endpoint: Endpoint) -> paramiko.SSHClient:
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(_Refuse(name, endpoint))
+    address = _address(endpoint)
+    if endpoint.host_key is None:
+        client.load_system_host_keys()
+    else:
+        kind, data = endpoint.host_key.split()[:2]
+        client.get_host_keys().add(address, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(data)))
+    try:
+        client.connect(
+            endpoint.host,
+            port=endpoint.port,
+            username=endpoint.user or None,
+            key_filename=str(endpoint.key_file) if endpoint.key_file else None,
+            allow_agent=endpoint.host_key is None,
+            look_for_keys=endpoint.host_key is None,
+            timeout=CONNECT_SECONDS,
+            banner_timeout=CONNECT_SECONDS,
+            auth_timeout=CONNECT_SECONDS,
+        )
+    except paramiko.BadHostKeyException as error:
+        client.close()
+        raise HostKeyError(_changed(name, address, error)) from error
+    except paramiko.AuthenticationException as error:
+        client.close()
+        hint = f"put your public key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
+        raise UnreachableError(f"{name}: {endpoint.user}@{endpoint.host} lets nobody in ({error}); {hint}") from error
+    except (TimeoutError, socket.gaierror, paramiko.SSHException, OSError) as error:
+        client.close()
+        raise UnreachableError(_unreachable(name, endpoint, error)) from error
+    return client
+
+
+def _address(endpoint: Endpoint) -> str:
+    """As known_hosts writes it."""
+    return endpoint.host if endpoint.port == 22 else f"[{endpoint.host}]:{endpoint.port}"
+
+
+def _unreachable(name: str, endpoint: Endpoint, error: Exception) -> str:
+    where = f"{endpoint.host}:{endpoint.port}"
+    hint = f"is the board on, and is this its address? (ping {endpoint.host})"
+    return f"{name}: nothing answers at {where} ({error}); {hint}"
+
+
+def _changed(name: str, address: str, error: paramiko.BadHostKeyException) -> str:
+    return (
+        f"{name}: the host key of {address} has CHANGED: it is now {error.key.fingerprint}, "
+        f"expected {error.expected_key.fingerprint}. Somebody may be in between, or the board was set up anew. "
+        f"If you are sure: ssh-keygen -R '{address}', then connect once by hand"
+    )
+
+
+class _Refuse(paramiko.MissingHostKeyPolicy):
+    """Never accept an unknown host key; say how a person can."""
+
+    def __init__(self, name: str, endpoint: Endpoint) -> None:
+        self.name, self.endpoint = name, endpoint
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        """Refuse, with the fingerprint and the command that trusts it."""
+        there = f"-p {self.endpoint.port} {self.endpoint.user}@{self.endpoint.host}"
+        raise HostKeyError(
+            f"{self.name}: the host key of {hostname} is not known ({key.get_name()} {key.fingerprint}). "
+            f"To compare it and trust it, connect once by hand: ssh {there} true"
+        )

@@ -1,0 +1,1 @@
+"""From PyTorch to a bundle: the streaming convention, trace, simplify, stamp, verify."""

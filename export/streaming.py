@@ -1,0 +1,105 @@
+"""The streaming convention: `forward(*inputs, *states) -> (*outputs, *states)`.
+
+Every state is an argument and a result; none hides in the module, because an exporter drops hidden buffers
+silently and only the second block would show it. All signals are `(batch, frames, width)`: a control has
+width 1, a block of audio width `hop`. Zero states and a whole clip is the offline render; block by block is
+the stream; the same `forward` serves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..runtime.clip import align, hold_last, padded_frames
+from .errors import StreamingError
+
+Signals = dict[str, Tensor]
+
+
+class StreamingModule(nn.Module):
+    """A module that can be streamed.
+
+    A subclass sets the class variables, and implements `zero_states`, `example` and `forward`.
+
+    Attributes:
+        sample_rate: in Hz.
+        hop: samples per control frame.
+        latency: samples by which the output lags the input, apart from the block itself.
+        inputs: width of each input, in the order `forward` takes them.
+        outputs: width of each output, in the order `forward` returns them.
+        noise: the inputs that are uniform noise unless they are given.
+    """
+
+    sample_rate: ClassVar[int]
+    hop: ClassVar[int]
+    latency: ClassVar[int]
+    inputs: ClassVar[Mapping[str, int]]
+    outputs: ClassVar[Mapping[str, int]]
+    noise: ClassVar[tuple[str, ...]] = ()
+
+    def zero_states(self, batch: int = 1) -> Signals:
+        """The states before the first block, by name, in the order `forward` takes and returns them."""
+        raise NotImplementedError
+
+    def example(self, frames: int) -> Signals:
+        """Realistic inputs, `(1, frames, width)` each, the same at every call: what the export is verified with."""
+        raise NotImplementedError
+
+    def parts_by_name(self) -> dict[str, nn.Module]:
+        """The parts whose cost is told apart, by name; together they hold all parameters."""
+        return dict(self.named_children())
+
+
+def frames_of(module: StreamingModule, inputs: Signals) -> int:
+    """The number of frames that all `inputs` share; `StreamingError` when names or shapes do not fit."""
+    if list(inputs) != list(module.inputs):
+        raise StreamingError(f"inputs are {list(inputs)}, the model takes {list(module.inputs)}")
+    frames = next(iter(inputs.values())).shape[1]
+    for name, value in inputs.items():
+        wanted = (value.shape[0], frames, module.inputs[name])
+        if tuple(value.shape) != wanted:
+            raise StreamingError(f"input {name} has shape {tuple(value.shape)}, expected {wanted}")
+    return frames
+
+
+def step(module: StreamingModule, inputs: Signals, states: Signals) -> tuple[Signals, Signals]:
+    """One call of the module: `(outputs, states)` by name."""
+    results = module(*inputs.values(), *states.values())
+    count = len(module.outputs)
+    outputs = dict(zip(module.outputs, results[:count], strict=True))
+    return outputs, dict(zip(states, results[count:], strict=True))
+
+
+def stream(module: StreamingModule, inputs: Signals, partition: Sequence[int]) -> Iterator[Signals]:
+    """The outputs of each block, for blocks of `partition` frames (their sum is the clip's length)."""
+    frames = frames_of(module, inputs)
+    if sum(partition) != frames:
+        raise StreamingError(f"the partition has {sum(partition)} frames, the clip {frames}")
+    states, start = module.zero_states(next(iter(inputs.values())).shape[0]), 0
+    for size in partition:
+        block = {name: value[:, start : start + size] for name, value in inputs.items()}
+        outputs, states = step(module, block, states)
+        start += size
+        yield outputs
+
+
+def render(module: StreamingModule, inputs: Signals) -> Signals:
+    """The offline render: the whole clip at once, latency taken off.
+
+    Args:
+        module: any streaming module.
+        inputs: `(batch, frames, width)` each.
+
+    Returns:
+        `(batch, frames * width)` for each output, aligned with the inputs.
+    """
+    frames = frames_of(module, inputs)
+    total = padded_frames(frames, module.hop, module.latency)
+    padded = {name: hold_last(value, total) for name, value in inputs.items()}
+    with torch.no_grad():
+        outputs, _ = step(module, padded, module.zero_states(next(iter(inputs.values())).shape[0]))
+    return {name: align(value, module.latency, frames) for name, value in outputs.items()}

@@ -1,0 +1,192 @@
+"""Make a bundle: trace, simplify, stamp, write, verify; it appears in its place whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ..runtime.bundle import FORMAT, MANIFEST, Bundle, read_bundle, sha256
+from ..runtime.clip import write_arrays
+from ..runtime.errors import ParityError, RunnerError
+from ..runtime.parity import check_parity
+from ..runtime.stream import Stream
+from .errors import ExportError, VerifyError
+from .graph import IR_VERSION, OPSET, frames_per_block, stamp, trace
+from .simplify import Simplifier, onnxsim_simplify, simplify
+from .streaming import StreamingModule, render
+from .weights import share_weights
+
+TOLERANCE = 1e-4  # of full scale
+VERIFY_BLOCKS = 32
+GOLDEN_FRAMES = 512
+WEIGHTS = "weights.bin"
+GOLDEN = "golden.npz"
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A bundle, the greatest error of its graphs against PyTorch, and why it is not simplified (or "")."""
+
+    bundle: Bundle
+    error: float
+    unsimplified: str
+
+
+def export_bundle(
+    module: StreamingModule,
+    name: str,
+    folder: Path,
+    blocks: Sequence[int],
+    *,
+    weights: str,
+    source: str = "",
+    progress: Progress = lambda text, done, total: None,
+    simplifier: Simplifier = onnxsim_simplify,
+) -> Export:
+    """Export `module` as a bundle in `folder`, replacing what is there only once the new one is verified.
+
+    Args:
+        module: the trained model.
+        name: the bundle's name.
+        folder: where the bundle goes.
+        blocks: samples per call, one graph each.
+        weights: where the weights come from, in words.
+        source: a key of all that went in, by which a caller knows whether to export again.
+        progress: called with what is being done, and how much of how much is done.
+        simplifier: serialized graph to serialized graph.
+
+    Raises:
+        ExportError: for a block that is no whole number of hops, and when tracing fails.
+        VerifyError: naming the first block and output that differ from PyTorch.
+    """
+    blocks = sorted(set(blocks))
+    for block in blocks:
+        frames_per_block(module, block)
+    total = 2 * len(blocks) + 1
+    traced = {}
+    for index, block in enumerate(blocks):
+        progress(f"trace {name}, blocks of {block}", index, total)
+        traced[block] = trace(module, block)
+    progress(f"simplify {name}", len(blocks), total)
+    graphs, unsimplified = simplify(traced, simplifier)
+    facts = _facts(module, name, blocks, weights=weights, source=source)
+    golden = _golden(module, max(blocks) // module.hop)
+
+    def verified(index: int, block: int) -> None:
+        progress(f"verify {name}, blocks of {block}", len(blocks) + 1 + index, total)
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        new = Path(temporary) / "bundle"
+        try:
+            error = _write(new, module, graphs, golden, facts | {"unsimplified": unsimplified}, verified)
+        except VerifyError as problem:
+            if unsimplified:
+                raise
+            unsimplified = f"the simplifier changed the result: {problem}"
+            error = _write(new, module, traced, golden, facts | {"unsimplified": unsimplified}, verified)
+        _replace(new, folder, Path(temporary) / "old")
+    progress(f"exported {name}", total, total)
+    return Export(read_bundle(folder), error, unsimplified)
+
+
+def _golden(module: StreamingModule, block_frames: int) -> dict[str, np.ndarray]:
+    """The model's example clip and PyTorch's offline render of it, long enough for `VERIFY_BLOCKS` blocks."""
+    inputs = module.example(max(VERIFY_BLOCKS * block_frames, GOLDEN_FRAMES))
+    outputs = {name: value[0] for name, value in render(module, inputs).items()}
+    return {name: value.numpy() for name, value in {**inputs, **outputs}.items()}
+
+
+def _facts(module: StreamingModule, name: str, blocks: Sequence[int], *, weights: str, source: str) -> dict[str, Any]:
+    noise = [signal for signal in module.inputs if signal in module.noise]
+    states = module.zero_states()
+    packages = ("tonearm", "torch", "onnx", "onnxsim", "onnxscript", "onnxruntime")
+    return {
+        "format": FORMAT,
+        "name": name,
+        "weights": weights,
+        "source": source,
+        "sample_rate": module.sample_rate,
+        "hop": module.hop,
+        "latency": module.latency,
+        "precision": "fp32",
+        "tolerance": TOLERANCE,
+        "inputs": [{"name": s, "width": width, "noise": s in noise} for s, width in module.inputs.items()],
+        "outputs": [{"name": s, "width": width} for s, width in module.outputs.items()],
+        "states": [
+            {"name": s, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+            for s, value in states.items()
+        ],
+        "graphs": {str(block): f"block-{block}.onnx" for block in blocks},
+        "golden": GOLDEN,
+        "parameters": {
+            part: sum(p.numel() for p in child.parameters()) for part, child in module.parts_by_name().items()
+        },
+        "opset": OPSET,
+        "ir_version": IR_VERSION,
+        "made_with": {package: metadata.version(package) for package in packages},
+    }
+
+
+def _write(
+    folder: Path,
+    module: StreamingModule,
+    graphs: dict[int, onnx.ModelProto],
+    golden: dict[str, np.ndarray],
+    facts: dict[str, Any],
+    on_verify: Callable[[int, int], None],
+) -> float:
+    """Write everything into a fresh `folder` and verify it there; the greatest error, of full scale."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    copies = {block: onnx.ModelProto.FromString(graph.SerializeToString()) for block, graph in graphs.items()}
+    (folder / WEIGHTS).write_bytes(share_weights(copies.values(), WEIGHTS))
+    for block, graph in copies.items():
+        stamp(graph, module, facts["name"], block)
+        (folder / facts["graphs"][str(block)]).write_bytes(graph.SerializeToString())
+    write_arrays(folder / GOLDEN, _cut(golden, module, GOLDEN_FRAMES))
+    files = {path.name: {"sha256": sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps(facts | {"files": files}, indent=1))
+    return _verify(read_bundle(folder), golden, on_verify)
+
+
+def _cut(golden: dict[str, np.ndarray], module: StreamingModule, frames: int) -> dict[str, np.ndarray]:
+    """The first `frames` frames, rendered anew: the end of a clip is held, so it is no prefix of a longer one."""
+    import torch
+
+    inputs = {name: torch.from_numpy(golden[name][:, :frames].copy()) for name in module.inputs}
+    outputs = {name: value[0] for name, value in render(module, inputs).items()}
+    return {name: value.numpy() for name, value in {**inputs, **outputs}.items()}
+
+
+def _verify(bundle: Bundle, golden: dict[str, np.ndarray], on_verify: Callable[[int, int], None]) -> float:
+    """Stream at least `VERIFY_BLOCKS` blocks through every graph, exactly as a board does, against PyTorch."""
+    errors = []
+    for index, block in enumerate(bundle.graphs):
+        on_verify(index, block)
+        frames = max(VERIFY_BLOCKS * block // bundle.hop, GOLDEN_FRAMES)
+        try:
+            errors.append(check_parity(Stream(bundle, block), golden, frames)["error"])
+        except ParityError as error:
+            raise VerifyError(f"ONNX Runtime and PyTorch differ: {error}") from error
+        except RunnerError as error:
+            raise ExportError(str(error)) from error
+    return max(errors)
+
+
+def _replace(new: Path, folder: Path, old: Path) -> None:
+    """`new` in the place of `folder`; two renames, so that a crash leaves the old or the new one."""
+    if folder.exists():
+        folder.replace(old)
+    new.replace(folder)

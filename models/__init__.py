@@ -1,0 +1,1 @@
+"""What is trained: model families in PyTorch, their names and checkpoints."""

@@ -1,0 +1,58 @@
+"""Prove that the stream here is the trained model: play the bundle's golden controls, compare the sound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import ParityError
+from .stream import Stream
+
+
+def full_scale_error(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Greatest difference, relative to the greatest magnitude of `wanted`; infinite where `got` is not a number."""
+    scale = float(np.max(np.abs(wanted))) or 1.0
+    error = float(np.max(np.abs(wanted.astype(np.float64) - got))) / scale
+    return error if np.isfinite(error) else float("inf")
+
+
+def first_wrong(wanted: np.ndarray, got: np.ndarray, tolerance: float) -> int | None:
+    """The first sample off by more than `tolerance` of full scale, or None."""
+    scale = float(np.max(np.abs(wanted))) or 1.0
+    wrong = ~(np.abs(wanted.astype(np.float64) - got) <= tolerance * scale)
+    return int(np.argmax(wrong)) if wrong.any() else None
+
+
+def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | None = None) -> dict[str, Any]:
+    """Stream the golden clip (or its first `frames` frames) and compare with what PyTorch rendered offline.
+
+    Returns:
+        `{"block", "frames", "error"}`, the error relative to full scale.
+
+    Raises:
+        ParityError: naming the first wrong block, output and sample.
+    """
+    bundle = stream.bundle
+    length = golden[bundle.inputs[0].name].shape[1]
+    streamed = min(frames or length, length)
+    # The end of a cut clip leans on frames that were cut off: streamed, not compared.
+    compared = length if streamed == length else streamed + -bundle.latency // bundle.hop
+    got = stream.render({signal.name: golden[signal.name][:, :streamed] for signal in bundle.inputs})
+    errors = []
+    for signal in bundle.outputs:
+        samples = compared * signal.width
+        wanted = golden[signal.name][:samples]
+        errors.append(_compare(stream, signal.name, wanted, got[signal.name][:samples]))
+    return {"block": stream.block, "frames": compared, "error": max(errors)}
+
+
+def _compare(stream: Stream, name: str, wanted: np.ndarray, got: np.ndarray) -> float:
+    bundle, block = stream.bundle, stream.block
+    sample = first_wrong(wanted, got, bundle.tolerance)
+    if sample is not None:
+        raise ParityError(
+            f"{bundle.name}, blocks of {block}: output {name} is wrong from block {sample // block}, sample {sample}: "
+            f"{got[sample]:.6g} instead of {wanted[sample]:.6g}"
+        )
+    return full_scale_error(wanted, got)

@@ -1,0 +1,121 @@
+"""The runner: `python3 -m tonearm.runtime.runner REQUEST`, one fresh process for each task.
+
+REQUEST is a JSON file; the record goes to `record.json` and arrays to files beside it. Standard error belongs
+to people: ONNX Runtime writes warnings there. Exit status 0 when the record holds a result, 1 when it
+holds an `error`.
+
+```
+{"format": 1, "task": "parity" | "render" | "burst", "bundle": FOLDER,
+ "blocks": [64, ...], "frames": N}                                              parity
+ "block": 64, "threads": 1, "inputs": "inputs.npz", "outputs": "outputs.npz"}   render
+ "block": 64, "threads": 1, "steps": N, "warmup": N, "samples": "steps.npz"}    burst
+```
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from .bundle import Bundle, read_bundle
+from .denormals import denormals_are_flushed, flush_denormals
+from .errors import RunnerError
+from .memory import memory
+
+FORMAT = 1  # 1: first
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """The record of one request; `RunnerError` when it can't be fulfilled."""
+    if request.get("format") != FORMAT:
+        raise RunnerError(f"request format {request.get('format')!r}, this runner reads {FORMAT}: deploy again")
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "request": request,
+        "memory": {"python": memory()},
+        "seconds": {},
+    }
+    flush_denormals()  # before numpy and ONNX Runtime start threads, which inherit it
+    _import(record, "numpy")
+    record["denormals_flushed"] = denormals_are_flushed()
+    _import(record, "onnxruntime")
+    record["python"] = platform.python_version()
+    bundle = read_bundle(Path(request["bundle"]))
+    record["model"], record["digest"] = bundle.name, bundle.digest
+    tasks = {"parity": _parity, "render": _render, "burst": _burst}
+    tasks[request["task"]](bundle, request, record)
+    record["memory"]["run"] = memory()
+    return record
+
+
+def _import(record: dict[str, Any], name: str) -> None:
+    """Import a module and note its time, version and what the process weighs after it."""
+    start = time.perf_counter()
+    module = __import__(name)
+    record["seconds"][f"import_{name}"] = time.perf_counter() - start
+    record["memory"][name] = memory()
+    record[name] = module.__version__
+
+
+def _open(bundle: Bundle, block: int, threads: int, record: dict[str, Any]) -> Any:
+    from .stream import Stream
+
+    start = time.perf_counter()
+    stream = Stream(bundle, block, threads)
+    record["seconds"]["session"] = time.perf_counter() - start
+    record["memory"]["session"] = memory()
+    return stream
+
+
+def _parity(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
+    from .clip import read_arrays
+    from .parity import check_parity
+
+    golden = read_arrays(bundle.folder / bundle.golden)
+    record["parity"] = []
+    for block in request["blocks"]:
+        stream = _open(bundle, block, 1, record)
+        record["parity"].append(check_parity(stream, golden, request.get("frames")))
+
+
+def _render(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
+    from .clip import check_signals, read_arrays, write_arrays
+
+    signals = check_signals(bundle, read_arrays(Path(request["inputs"])))
+    stream = _open(bundle, request["block"], request["threads"], record)
+    start = time.perf_counter()
+    outputs = stream.render(signals)
+    record["seconds"]["render"] = time.perf_counter() - start
+    write_arrays(Path(request["outputs"]), outputs)
+
+
+def _burst(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
+    from .clip import check_signals, read_arrays, write_arrays
+    from .measure import burst
+
+    golden = read_arrays(bundle.folder / bundle.golden)
+    signals = check_signals(bundle, {signal.name: golden[signal.name] for signal in bundle.inputs})
+    stream = _open(bundle, request["block"], request["threads"], record)
+    times = burst(stream, signals, request["steps"], request["warmup"])
+    write_arrays(Path(request["samples"]), times)
+
+
+def main() -> int:
+    """Fulfil the request named on the command line."""
+    request = json.loads(Path(sys.argv[1]).read_text())
+    try:
+        record = run(request)
+    except RunnerError as error:
+        record = {"format": FORMAT, "request": request, "error": str(error), "kind": type(error).__name__}
+    part = Path("record.json.part")
+    part.write_text(json.dumps(record))
+    part.replace("record.json")
+    return 1 if "error" in record else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

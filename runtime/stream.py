@@ -1,0 +1,100 @@
+"""A bundle as a running stream: one bound call per block, states in two sets of buffers used in turn.
+
+```
+step 0   states A -> graph -> states B        a state is never read and written in one buffer,
+step 1   states B -> graph -> states A        and nothing is copied or allocated between steps
+```
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from .bundle import Bundle
+from .clip import align, hold_last, padded_frames
+from .errors import SessionError
+
+
+class Stream:
+    """One graph of a bundle with its states.
+
+    Write the controls of a block into `inputs[name]` (`(1, frames, width)` float32), call `step`, and read
+    `outputs[name]`. The arrays stay the same ones for the stream's whole life.
+    """
+
+    def __init__(self, bundle: Bundle, block: int, threads: int = 1) -> None:
+        """Open the graph for blocks of `block` samples; `SessionError` when ONNX Runtime refuses it."""
+        self.bundle, self.block, self.frames = bundle, block, block // bundle.hop
+        self._session = open_session(bundle.graph(block), threads)
+        self.inputs = {signal.name: self._zeros(signal.width) for signal in bundle.inputs}
+        self.outputs = {signal.name: self._zeros(signal.width) for signal in bundle.outputs}
+        self._states = [[np.zeros(s.shape, s.dtype) for s in bundle.states] for _ in range(2)]
+        self._bindings = [self._bind(*self._states), self._bind(*reversed(self._states))]
+        self._turn = 0
+        self._run = self._session.run_with_iobinding
+
+    def _zeros(self, width: int) -> np.ndarray:
+        return np.zeros((1, self.frames, width), np.float32)
+
+    def _bind(self, before: list[np.ndarray], after: list[np.ndarray]) -> Any:
+        binding = self._session.io_binding()
+        names = [state.name for state in self.bundle.states]
+        for name, array in [*self.inputs.items(), *zip(names, before)]:
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in [*self.outputs.items(), *zip((name + "_next" for name in names), after)]:
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        return binding
+
+    def step(self) -> None:
+        """Compute one block: `inputs` to `outputs`."""
+        self._run(self._bindings[self._turn])
+        self._turn ^= 1
+
+    def reset(self) -> None:
+        """Back to the states before the first block."""
+        for array in (*self._states[0], *self._states[1]):
+            array.fill(0)
+        self._turn = 0
+
+    def states(self) -> dict[str, np.ndarray]:
+        """The states as the last step left them, by name (copies)."""
+        return {s.name: array.copy() for s, array in zip(self.bundle.states, self._states[self._turn])}
+
+    def render(self, signals: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A whole clip from zero states, the declared latency taken off.
+
+        Args:
+            signals: as from `clip.check_signals`, `(1, frames, width)` each.
+
+        Returns:
+            `(frames * width,)` for each output, aligned with the inputs.
+        """
+        frames = next(iter(signals.values())).shape[1]
+        total = padded_frames(frames, self.bundle.hop, self.bundle.latency, self.frames)
+        padded = {name: hold_last(value, total) for name, value in signals.items()}
+        blocks: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
+        self.reset()
+        for start in range(0, total, self.frames):
+            for name, buffer in self.inputs.items():
+                buffer[...] = padded[name][:, start : start + self.frames]
+            self.step()
+            for name, buffer in self.outputs.items():
+                blocks[name].append(buffer.copy())
+        return {name: align(np.concatenate(b, 1), self.bundle.latency, frames)[0] for name, b in blocks.items()}
+
+
+def open_session(graph: Path, threads: int = 1) -> Any:
+    """An ONNX Runtime session as the board uses it: explicit threads, no spinning, CPU only."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; on boards it does not know it warns at every start
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        raise SessionError(f"ONNX Runtime {onnxruntime.__version__} does not load {graph.name}: {error}") from error
