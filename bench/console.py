@@ -31,6 +31,8 @@ def stage(text: str) -> Iterator[Report]:
     The block gets a function to call with what is being done, and how much of how much is done.
     """
     start = time.monotonic()
+    if not err.is_terminal:
+        say(f"{text} ...")
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

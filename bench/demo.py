@@ -69,7 +69,6 @@ def _play(name: str, bundle: Bundle, path: Path) -> None:
     error = full_scale_error(wanted, outputs["audio"])
     allowed = f"allowed: {bundle.tolerance:g}"
     say(f"  parity: the board's audio differs from PyTorch's by {error:.1e} of full scale ({allowed})")
-
     say("  " + write_sound(path, outputs, bundle.sample_rate))
 
 

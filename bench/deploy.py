@@ -35,8 +35,14 @@ def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
         release = install(connection, bundle, report)
         parity = None
         if not is_proven(connection, site, release):
-            report(f"prove that {bundle.name} streams on {name} as trained", 0, 0)
-            parity = prove(connection, site, bundle, release, VIRTUAL_FRAMES if is_virtual(name) else None)
+            parity = prove(
+                connection,
+                site,
+                bundle,
+                release,
+                VIRTUAL_FRAMES if is_virtual(name) else None,
+                lambda done, total: report("prove that it streams there as trained", done, total),
+            )
         switch(connection, site, release, parity)
     error = max(entry["error"] for entry in parity) if parity else None
     return Deployed(release.path, release.pushed, error)

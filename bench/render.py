@@ -35,7 +35,6 @@ def render_on(
     with board(name, report) as connection:
         site = prepare(connection, report)
         release = install(connection, bundle, report)
-        report(f"play on {name}", 0, 0)
         request = {
             "task": "render",
             "block": block,
@@ -43,5 +42,13 @@ def render_on(
             "inputs": "inputs.npz",
             "outputs": "outputs.npz",
         }
-        _, files = run_task(connection, site, release, request, uploads, ["outputs.npz"])
+        _, files = run_task(
+            connection,
+            site,
+            release,
+            request,
+            uploads,
+            ["outputs.npz"],
+            on_progress=lambda done, total: report(f"play on {name}", done, total),
+        )
     return read_arrays(io.BytesIO(files["outputs.npz"])), release.pushed

@@ -121,7 +121,8 @@ class _Session(paramiko.ServerInterface):
         for thread in outwards:
             thread.join()
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            channel.send_exit_status(process.wait())
+            status = process.wait()
+            channel.send_exit_status(status if status >= 0 else 128 - status)  # as a shell says it
             channel.close()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.runner import FORMAT
 from .provision import Progress, Site, push_tree
-from .ssh import Connection, Upload
+from .ssh import Connection, Sent, Upload
 
 TASK_SECONDS = 900
 
@@ -46,7 +46,12 @@ def install(connection: Connection, bundle: Bundle, progress: Progress = lambda 
 
 
 def prove(
-    connection: Connection, site: Site, bundle: Bundle, release: Release, frames: int | None = None
+    connection: Connection,
+    site: Site,
+    bundle: Bundle,
+    release: Release,
+    frames: int | None = None,
+    on_progress: Sent = lambda done, total: None,
 ) -> list[dict[str, Any]]:
     """Play the golden controls through every graph on the board: `{"block", "frames", "error"}` each.
 
@@ -54,7 +59,7 @@ def prove(
         AgentError: naming the first block and output that differ from PyTorch.
     """
     request = {"task": "parity", "blocks": sorted(bundle.graphs), "frames": frames}
-    record, _ = run_task(connection, site, release, request)
+    record, _ = run_task(connection, site, release, request, on_progress=on_progress)
     return record["parity"]
 
 
@@ -82,6 +87,7 @@ def run_task(
     uploads: list[Upload] | None = None,
     fetch: list[str] | None = None,
     deadline: float = TASK_SECONDS,
+    on_progress: Sent = lambda done, total: None,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Run the runner in a fresh process on the board: its record, and the files it wrote, by name.
 
@@ -95,6 +101,7 @@ def run_task(
         runtime=site.runtime,
         runner=site.runner,
         fetch=fetch or [],
+        on_progress=on_progress,
         deadline=deadline,
         request={"format": FORMAT, "bundle": bundle, **request},
     )

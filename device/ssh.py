@@ -9,7 +9,6 @@ import base64
 import hashlib
 import json
 import shlex
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -21,6 +20,7 @@ from .endpoint import Endpoint
 from .errors import AgentError, HostKeyError, NoSpaceError, UnreachableError
 
 ANSWER = b"TONEARM-1 "
+PROGRESS = b"TONEARM-1-PROGRESS "
 CHUNK = 1 << 15
 CONNECT_SECONDS = 20
 ANSWER_SECONDS = 900
@@ -66,6 +66,7 @@ class Connection:
         command: str,
         uploads: Sequence[Upload] = (),
         on_sent: Sent = lambda sent, total: None,
+        on_progress: Sent = lambda done, total: None,
         **arguments: Any,
     ) -> tuple[dict[str, Any], dict[str, bytes]]:
         """One request to the agent: its answer and the files that came with it, by name.
@@ -79,39 +80,52 @@ class Connection:
         request = {"command": command, "root": self.root, "files": entries, **arguments}
         try:
             with self._open() as channel:
-                channel.sendall(json.dumps(request).encode() + b"\n")
-                for part in _with_progress(uploads, on_sent):
-                    channel.sendall(part)
-                    self.bytes_sent += len(part)
-                return self._answer(channel)
+                self._send(channel, json.dumps(request).encode() + b"\n", _with_progress(uploads, on_sent))
+                return self._answer(channel, on_progress)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise UnreachableError(f"{self.name}: the connection broke ({error or 'closed'}); try again") from error
 
     def _open(self) -> paramiko.Channel:
-        """A channel with the agent's source read and running at the other end."""
+        """A channel with Python at the other end, which waits for the agent's source."""
         transport = self._client.get_transport()
         if transport is None or not transport.is_active():
             raise EOFError("not connected any more")
-        source = resources.files("tonearm.device").joinpath("agent.py").read_bytes()
         channel = transport.open_session(timeout=CONNECT_SECONDS)
         channel.settimeout(ANSWER_SECONDS)
-        channel.exec_command(f"python3 -S -s -c {shlex.quote(_BOOTSTRAP)} {len(source)}")
-        channel.sendall(source)
+        channel.exec_command(f"python3 -S -s -c {shlex.quote(_BOOTSTRAP)} {len(_agent())}")
         return channel
 
-    def _answer(self, channel: paramiko.Channel) -> tuple[dict[str, Any], dict[str, bytes]]:
+    def _send(self, channel: paramiko.Channel, request: bytes, parts: Iterator[bytes]) -> None:
+        """The agent, the request, the uploads; a board that refuses stops reading, and its answer says why."""
+        try:
+            channel.sendall(_agent() + request)
+            for part in parts:
+                channel.sendall(part)
+                self.bytes_sent += len(part)
+        except OSError:
+            if not channel.closed:
+                raise
+
+    def _answer(self, channel: paramiko.Channel, on_progress: Sent) -> tuple[dict[str, Any], dict[str, bytes]]:
         """Read up to the answer's line (a login shell may print a banner before it), then its files."""
         reader = channel.makefile("rb", CHUNK)
         said = b""
         while not (line := reader.readline(MAXIMUM_HEADER)).startswith(ANSWER):
             if not line:
                 raise self._silence(channel, said)
+            if line.startswith(PROGRESS):
+                _tell(line[len(PROGRESS) :], on_progress)
+                continue
             said += line
-        header = json.loads(line[len(ANSWER) :])
-        if "error" in header:
-            raise self._refusal(header)
-        files = {file["name"]: reader.read(file["size"]) for file in header["files"]}
-        if any(len(files[file["name"]]) != file["size"] for file in header["files"]):
+        try:
+            header = json.loads(line[len(ANSWER) :])
+            if "error" in header:
+                raise self._refusal(header)
+            sizes = {str(file["name"]): int(file["size"]) for file in header["files"]}
+        except (ValueError, TypeError, KeyError) as error:
+            raise AgentError(f"{self.name}: its answer makes no sense: {line[:80]!r}") from error
+        files = {name: reader.read(size) for name, size in sizes.items()}
+        if any(len(files[name]) != size for name, size in sizes.items()):
             raise EOFError("the answer was cut short")
         return header, files
 
@@ -123,11 +137,17 @@ class Connection:
 
     def _silence(self, channel: paramiko.Channel, said: bytes) -> AgentError:
         status = channel.recv_exit_status()
+        if status == -1 and not channel.eof_received:
+            raise EOFError("closed before the answer")
         error = channel.makefile_stderr("rb").read(CHUNK)
         text = b" / ".join(part.strip() for part in (said, error) if part.strip()).decode(errors="replace")
         if status == 127:
             return AgentError(f"{self.name}: python3 is not there; install it (`sudo apt install python3`)")
         return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
+
+
+def _agent() -> bytes:
+    return resources.files("tonearm.device").joinpath("agent.py").read_bytes()
 
 
 # Runs on any Python 3, so that an old one is told apart from a broken one.
@@ -139,6 +159,13 @@ _BOOTSTRAP = (
     "else:\n"
     "    exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'tonearm-agent', 'exec'))\n"
 )
+
+
+def _tell(line: bytes, on_progress: Sent) -> None:
+    """Pass on a line `done total`; anything else is somebody's chatter."""
+    words = line.split()
+    if len(words) == 2 and all(word.isdigit() for word in words):
+        on_progress(int(words[0]), int(words[1]))
 
 
 def _with_progress(uploads: Sequence[Upload], on_sent: Sent) -> Iterator[bytes]:
@@ -153,6 +180,8 @@ def _with_progress(uploads: Sequence[Upload], on_sent: Sent) -> Iterator[bytes]:
 
 
 def _connect(name: str, endpoint: Endpoint) -> paramiko.SSHClient:
+    if endpoint.key_file and not endpoint.key_file.is_file():
+        raise UnreachableError(f"{name}: its key {endpoint.key_file} is not there")
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(_Refuse(name, endpoint))
     address = _address(endpoint)
@@ -180,7 +209,7 @@ def _connect(name: str, endpoint: Endpoint) -> paramiko.SSHClient:
         client.close()
         hint = f"put your public key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
         raise UnreachableError(f"{name}: {endpoint.user}@{endpoint.host} lets nobody in ({error}); {hint}") from error
-    except (TimeoutError, socket.gaierror, paramiko.SSHException, OSError) as error:
+    except (paramiko.SSHException, OSError, EOFError) as error:
         client.close()
         raise UnreachableError(_unreachable(name, endpoint, error)) from error
     return client

@@ -46,7 +46,7 @@ def find(name: str) -> Model:
 def describe_weights(checkpoint: Path | None) -> str:
     """Where the weights come from, in words a person reads beside every result."""
     if checkpoint is None:
-        return f"untrained: random weights, seed {SEED}"
+        return f"untrained: random, seed {SEED}, heads fitted to the loudness"
     try:
         digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     except OSError as error:
@@ -61,10 +61,13 @@ def load(name: str, checkpoint: Path | None = None) -> StreamingModule:
 
     from .checkpoints import load_weights, read_state_dict
     from .hpn import HpN
+    from .untrained import settle
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         module = HpN(model.hidden)
-    if checkpoint is not None:
+    if checkpoint is None:
+        settle(module)
+    else:
         load_weights(module, read_state_dict(checkpoint), str(checkpoint))
     return module.eval()

@@ -43,18 +43,22 @@ class Decoder(nn.Module):
         self.out_mlp = _mlp(hidden + 2, hidden)
         self.proj_matrices = nn.ModuleList([nn.Linear(hidden, size) for size in heads])
 
-    def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Controls `(batch, frames, 1)`, GRU state `(1, batch, hidden)` to all heads side by side and the state."""
+    def hidden_layer(self, f0_scaled: Tensor, loudness_scaled: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """What the heads see, `(batch * frames, hidden)`, and the GRU's state."""
         batch, frames, _ = f0_scaled.shape
         # Flat (frames, width) matrices: ONNX Runtime wraps every product of a 3-d tensor in two more nodes.
         controls = [control.flatten(0, 1) for control in (f0_scaled, loudness_scaled)]
         embedded = [mlp(control) for mlp, control in zip(self.in_mlps, controls, strict=True)]
         recurrent, state = self.gru(torch.cat(embedded, 1).reshape(batch, frames, -1), state)
-        hidden = self.out_mlp(torch.cat([recurrent.flatten(0, 1), *controls], 1))
+        return self.out_mlp(torch.cat([recurrent.flatten(0, 1), *controls], 1)), state
+
+    def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Controls `(batch, frames, 1)`, GRU state `(1, batch, hidden)` to all heads side by side and the state."""
+        hidden, state = self.hidden_layer(f0_scaled, loudness_scaled, state)
         # The heads as one product: in a small model a node costs more than its arithmetic.
         weight = torch.cat([head.weight for head in self.proj_matrices])  # type: ignore[misc]
         bias = torch.cat([head.bias for head in self.proj_matrices])  # type: ignore[misc]
-        return functional.linear(hidden, weight, bias).reshape(batch, frames, -1), state
+        return functional.linear(hidden, weight, bias).reshape(*f0_scaled.shape[:2], -1), state
 
 
 class Synthesizer(nn.Module):

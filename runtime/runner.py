@@ -1,8 +1,8 @@
 """The runner: `python3 -m tonearm.runtime.runner REQUEST`, one fresh process for each task.
 
-REQUEST is a JSON file; the record goes to `record.json` and arrays to files beside it. Standard error belongs
-to people: ONNX Runtime writes warnings there. Exit status 0 when the record holds a result, 1 when it
-holds an `error`.
+REQUEST is a JSON file; the record goes to `record.json` and arrays to files beside it. Lines `done total` on
+standard output tell how far it is. Standard error belongs to people: ONNX Runtime writes warnings there. Exit
+status 0 when the record holds a result, 1 when it holds an `error`.
 
 ```
 {"format": 1, "task": "parity" | "render" | "burst", "bundle": FOLDER,
@@ -71,13 +71,19 @@ def _open(bundle: Bundle, block: int, threads: int, record: dict[str, Any]) -> A
     return stream
 
 
+def _progress(done: int, total: int) -> None:
+    """Standard output is the protocol: `done total`, for whoever waits."""
+    print(done, total, flush=True)
+
+
 def _parity(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
     from .clip import read_arrays
     from .parity import check_parity
 
     golden = read_arrays(bundle.folder / bundle.golden)
     record["parity"] = []
-    for block in request["blocks"]:
+    for index, block in enumerate(request["blocks"]):
+        _progress(index, len(request["blocks"]))
         stream = _open(bundle, block, 1, record)
         record["parity"].append(check_parity(stream, golden, request.get("frames")))
 
@@ -88,7 +94,7 @@ def _render(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> 
     signals = check_signals(bundle, read_arrays(Path(request["inputs"])))
     stream = _open(bundle, request["block"], request["threads"], record)
     start = time.perf_counter()
-    outputs = stream.render(signals)
+    outputs = stream.render(signals, _progress)
     record["seconds"]["render"] = time.perf_counter() - start
     write_arrays(Path(request["outputs"]), outputs)
 

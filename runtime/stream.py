@@ -8,6 +8,7 @@ step 1   states B -> graph -> states A        and nothing is copied or allocated
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,14 @@ class Stream:
         """The states as the last step left them, by name (copies)."""
         return {s.name: array.copy() for s, array in zip(self.bundle.states, self._states[self._turn])}
 
-    def render(self, signals: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def render(
+        self, signals: dict[str, np.ndarray], progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> dict[str, np.ndarray]:
         """A whole clip from zero states, the declared latency taken off.
 
         Args:
             signals: as from `clip.check_signals`, `(1, frames, width)` each.
+            progress: called with the frames done and their total.
 
         Returns:
             `(frames * width,)` for each output, aligned with the inputs.
@@ -79,6 +83,7 @@ class Stream:
         blocks: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
         self.reset()
         for start in range(0, total, self.frames):
+            progress(start, total)
             for name, buffer in self.inputs.items():
                 buffer[...] = padded[name][:, start : start + self.frames]
             self.step()

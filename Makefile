@@ -1,0 +1,71 @@
+# Two commands, each doing all its own set-up:
+#   make demo    teacher and student on the virtual ARM64 board: deploy, play, measure, report
+#   make test    everything that has to hold before a commit
+
+SHELL := /bin/bash
+PYTHON := $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+BIN := .venv/bin
+# What the virtual board needs from the system. Where it can't be had, everything runs on the loopback board.
+PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-keyring python3-venv
+TORCH := torch==2.13.0
+
+.PHONY: demo test benchmark format clean
+
+demo: .venv/demo-is-set-up
+	@$(BIN)/tonearm demo
+
+test: .venv/test-is-set-up
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	@if $(BIN)/python -c 'import sys; from tonearm.device.virtual import missing_programs; sys.exit(bool(missing_programs()))'; \
+	then $(BIN)/pytest -q; \
+	else echo "no virtual board on this machine: its tests are left out"; $(BIN)/pytest -q -m "not virtual"; fi
+
+# Timings, which no test asserts: what the runner adds to a bare loop of run_with_iobinding.
+benchmark: .venv/test-is-set-up
+	$(BIN)/python tests/overhead.py
+
+format: .venv/test-is-set-up
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist *.egg-info demo
+
+# The exact version of torch that comes as a CPU build is installed first: any other brings gigabytes of CUDA.
+.venv/demo-is-set-up: pyproject.toml Makefile
+	@$(check_python)
+	@$(install_packages)
+	@echo "set up: Python packages into .venv, about 1.5 GB (one to three minutes)"
+	@start=$$SECONDS; set -e; \
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv; \
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH); \
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export]'; \
+	echo "set up: Python packages  [$$((SECONDS - start)) s]"
+	@touch $@
+
+.venv/test-is-set-up: .venv/demo-is-set-up
+	@echo "set up: development tools into .venv (half a minute)"
+	@start=$$SECONDS; set -e; \
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export,dev]'; \
+	echo "set up: development tools  [$$((SECONDS - start)) s]"
+	@touch $@
+
+define check_python
+if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed: sudo apt install python3" >&2; exit 1; fi
+endef
+
+define install_packages
+if ! command -v apt-get >/dev/null; then \
+	echo "set up: no apt on this machine, so no virtual board: the loopback board is used instead"; exit 0; fi; \
+missing=""; for p in $(PACKAGES); do \
+	dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+[ -n "$$missing" ] || exit 0; \
+start=$$SECONDS; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+echo "set up: system packages for the virtual board:$$missing (half a minute)"; \
+$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -qq -y --no-install-recommends $$missing \
+	>/dev/null && echo "set up: system packages  [$$((SECONDS - start)) s]" \
+	|| echo "set up: apt could not install them; without the virtual board, the loopback board is used"
+endef
