@@ -7,7 +7,7 @@ PYTHON := $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 BIN := .venv/bin
 # What the virtual board needs from the system. Where it can't be had, everything runs on the loopback board.
-PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-keyring python3-venv
+PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-keyring
 TORCH := torch==2.13.0
 
 .PHONY: demo test benchmark format clean
@@ -44,6 +44,7 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH); \
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export]'; \
 	echo "set up: Python packages  [$$((SECONDS - start)) s]"
+	@mkdir -p .venv/links && ln -sfn ../.. .venv/links/tonearm
 	@touch $@
 
 .venv/test-is-set-up: .venv/demo-is-set-up
@@ -60,11 +61,12 @@ endef
 define install_packages
 if ! command -v apt-get >/dev/null; then \
 	echo "set up: no apt on this machine, so no virtual board: the loopback board is used instead"; exit 0; fi; \
-missing=""; for p in $(PACKAGES); do \
+missing=""; $(PYTHON) -c 'import ensurepip' 2>/dev/null || missing=" python3-venv"; \
+for p in $(PACKAGES); do \
 	dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 [ -n "$$missing" ] || exit 0; \
 start=$$SECONDS; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
-echo "set up: system packages for the virtual board:$$missing (half a minute)"; \
+echo "set up: system packages:$$missing (half a minute)"; \
 $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -qq -y --no-install-recommends $$missing \
 	>/dev/null && echo "set up: system packages  [$$((SECONDS - start)) s]" \
 	|| echo "set up: apt could not install them; without the virtual board, the loopback board is used"

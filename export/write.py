@@ -71,8 +71,11 @@ def export_bundle(
         VerifyError: naming the first block and output that differ from PyTorch.
     """
     blocks = sorted(set(blocks))
+    if not blocks:
+        raise ExportError("no block sizes given: name at least one, for example 64")
     for block in blocks:
         frames_per_block(module, block)
+    _check_folder(folder)
     total = 2 * len(blocks) + 1
     traced = {}
     for index, block in enumerate(blocks):
@@ -91,7 +94,7 @@ def export_bundle(
         new = Path(temporary) / "bundle"
         try:
             error = _write(new, module, graphs, golden, facts | {"unsimplified": unsimplified}, verified)
-        except VerifyError as problem:
+        except ExportError as problem:
             if unsimplified:
                 raise
             unsimplified = f"the simplifier changed the result: {problem}"
@@ -99,6 +102,12 @@ def export_bundle(
         _replace(new, folder, Path(temporary) / "old")
     progress(f"exported {name}", total, total)
     return Export(read_bundle(folder), error, unsimplified)
+
+
+def _check_folder(folder: Path) -> None:
+    """`ExportError` when a bundle in `folder` would take the place of something that is none."""
+    if folder.exists() and not (folder / MANIFEST).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ExportError(f"{folder} is there and is no bundle: name another folder, or move it away")
 
 
 def _golden(module: StreamingModule, block_frames: int) -> dict[str, np.ndarray]:
@@ -186,7 +195,13 @@ def _verify(bundle: Bundle, golden: dict[str, np.ndarray], on_verify: Callable[[
 
 
 def _replace(new: Path, folder: Path, old: Path) -> None:
-    """`new` in the place of `folder`; two renames, so that a crash leaves the old or the new one."""
-    if folder.exists():
-        folder.replace(old)
-    new.replace(folder)
+    """`new` in the place of `folder`, or the old one back in it."""
+    if not folder.exists():
+        new.replace(folder)
+        return
+    folder.replace(old)
+    try:
+        new.replace(folder)
+    except BaseException:
+        old.replace(folder)
+        raise

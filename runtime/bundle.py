@@ -103,13 +103,14 @@ def read_bundle(folder: Path) -> Bundle:
         if manifest["format"] != FORMAT:
             raise BundleError(f"{folder} has bundle format {manifest['format']!r}, this tonearm reads {FORMAT}")
         return _bundle(folder, hashlib.sha256(raw).hexdigest(), manifest)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"{folder / MANIFEST} is not a manifest: {error!r}") from error
 
 
 def _bundle(folder: Path, digest: str, manifest: dict[str, Any]) -> Bundle:
     files = {
-        _name(name): File(_text(entry["sha256"]), _count(entry["size"])) for name, entry in manifest["files"].items()
+        _name(name): File(_text(entry["sha256"]), _count(entry["size"], least=0))
+        for name, entry in manifest["files"].items()
     }
     graphs = {_count(int(block)): _listed(name, files) for block, name in manifest["graphs"].items()}
     hop = _count(manifest["hop"])
@@ -123,7 +124,7 @@ def _bundle(folder: Path, digest: str, manifest: dict[str, Any]) -> Bundle:
         hop=hop,
         latency=_count(manifest["latency"], least=0),
         precision=_text(manifest["precision"]),
-        tolerance=float(manifest["tolerance"]),
+        tolerance=_tolerance(manifest["tolerance"]),
         weights=_text(manifest["weights"]),
         inputs=tuple(_signal(entry) for entry in manifest["inputs"]),
         outputs=tuple(_signal(entry) for entry in manifest["outputs"]),
@@ -156,6 +157,12 @@ def _count(value: Any, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{value!r} is not a whole number from {least}")
     return value
+
+
+def _tolerance(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise ValueError(f"{value!r} is not a tolerance: a part of full scale")
+    return float(value)
 
 
 def _name(value: Any) -> str:

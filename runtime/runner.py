@@ -47,6 +47,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     bundle = read_bundle(Path(request["bundle"]))
     record["model"], record["digest"] = bundle.name, bundle.digest
     tasks = {"parity": _parity, "render": _render, "burst": _burst}
+    if request["task"] not in tasks:
+        raise RunnerError(f"unknown task {request['task']!r}: deploy again")
     tasks[request["task"]](bundle, request, record)
     record["memory"]["run"] = memory()
     return record

@@ -19,6 +19,8 @@ from .bundle import Bundle
 from .clip import align, hold_last, padded_frames
 from .errors import SessionError
 
+_TYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
+
 
 class Stream:
     """One graph of a bundle with its states.
@@ -31,6 +33,7 @@ class Stream:
         """Open the graph for blocks of `block` samples; `SessionError` when ONNX Runtime refuses it."""
         self.bundle, self.block, self.frames = bundle, block, block // bundle.hop
         self._session = open_session(bundle.graph(block), threads)
+        check_graph(self._session, bundle, self.frames)
         self.inputs = {signal.name: self._zeros(signal.width) for signal in bundle.inputs}
         self.outputs = {signal.name: self._zeros(signal.width) for signal in bundle.outputs}
         self._states = [[np.zeros(s.shape, s.dtype) for s in bundle.states] for _ in range(2)]
@@ -90,6 +93,20 @@ class Stream:
             for name, buffer in self.outputs.items():
                 blocks[name].append(buffer.copy())
         return {name: align(np.concatenate(b, 1), self.bundle.latency, frames)[0] for name, b in blocks.items()}
+
+
+def check_graph(session: Any, bundle: Bundle, frames: int) -> None:
+    """`SessionError` unless the graph's inputs and outputs are what the manifest says, by name, shape and type."""
+    before: dict[str, Any] = {signal.name: ((1, frames, signal.width), "float32") for signal in bundle.inputs}
+    after: dict[str, Any] = {signal.name: ((1, frames, signal.width), "float32") for signal in bundle.outputs}
+    for state in bundle.states:
+        before[state.name] = after[f"{state.name}_next"] = (state.shape, state.dtype)
+    for wanted, nodes in ((before, session.get_inputs()), (after, session.get_outputs())):
+        found = {node.name: (tuple(node.shape), _TYPES.get(node.type, node.type)) for node in nodes}
+        wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+        if wrong:
+            facts = "; ".join(f"{name}: graph {found.get(name)}, manifest {wanted.get(name)}" for name in wrong)
+            raise SessionError(f"the graph and the manifest of {bundle.name} differ: {facts}")
 
 
 def open_session(graph: Path, threads: int = 1) -> Any:
