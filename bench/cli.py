@@ -14,7 +14,7 @@ from ..models.catalogue import MODELS
 from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
 from . import bundles, controls
-from .console import err, out, say, stage
+from .console import out, say, stage
 from .deploy import deploy, describe
 from .errors import BenchError
 
@@ -38,9 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except _known_errors() as error:
-        err.print(f"tonearm: {error}", markup=False, highlight=False, soft_wrap=True)
+        say(f"tonearm: {one_line(str(error))}")
         return 1
     return 0
+
+
+def one_line(text: str) -> str:
+    """A message as one line of printable text: what a board says must not move the cursor."""
+    words = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
 def _known_errors() -> tuple[type[Exception], ...]:
@@ -178,6 +184,13 @@ def _render(options: argparse.Namespace) -> None:
     out.print(controls.write_sound(options.output, outputs, bundle.sample_rate), highlight=False, soft_wrap=True)
 
 
+def _positive(text: str) -> int:
+    """A whole number from 1, as argparse reads it."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return int(text)
+
+
 def _add_sweep(commands: argparse._SubParsersAction) -> None:
     command = _command(
         commands,
@@ -188,8 +201,8 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
     _add_on(command)
     command.add_argument("--models", nargs="+", required=True, metavar="MODEL|BUNDLE")
     command.add_argument("--blocks", type=int, nargs="+", default=bundles.BLOCKS, metavar="N", help="samples per call")
-    command.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N", help="default: 1")
-    command.add_argument("--steps", type=int, metavar="N", help="timed steps a case (default: 1000; virtual: 10)")
+    command.add_argument("--threads", type=_positive, nargs="+", default=[1], metavar="N", help="default: 1")
+    command.add_argument("--steps", type=_positive, metavar="N", help="timed steps a case (default: 1000; virtual: 7)")
     command.add_argument("-o", "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     command.set_defaults(run=_sweep)
 
@@ -289,7 +302,9 @@ def _board_info(options: argparse.Namespace) -> None:
         "governor",
     )
     for key in (*shown, "free_bytes", "root", "current"):
-        out.print(f"{key:<11} {facts[key] or 'not known'}", highlight=False, markup=False)
+        value = facts[key]
+        text = ".".join(map(str, value)) if key == "python" else " ".join(value) if key == "libc" else value
+        out.print(f"{key:<11} {text or '-'}", highlight=False, markup=False)
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..device.boards import board
 from ..device.virtual import missing_programs
 from ..models.catalogue import load
 from ..runtime.bundle import Bundle
@@ -34,7 +35,10 @@ def default_board() -> str:
 
 def demo(name: str, folder: Path) -> None:
     """Export teacher and student, deploy both to the board `name`, play a phrase there, measure, report."""
+    say(f"teacher {TEACHER} and student {STUDENT} on {name}: about six minutes the first time, half a minute after")
     bundles = [_export(model, folder) for model in (TEACHER, STUDENT)]
+    with stage(f"start {name} (a virtual board is built first, once)") as report, board(name, report):
+        pass
     for bundle in bundles:
         with stage(f"deploy {bundle.name} to {name}") as report:
             deployed = deploy(name, bundle, report)

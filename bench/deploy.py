@@ -10,7 +10,7 @@ from ..device.releases import install, is_proven, prove, switch
 from ..runtime.bundle import Bundle
 from .console import Report
 
-VIRTUAL_FRAMES = 128  # half a second, a note and a rest: the virtual board is slow
+VIRTUAL_FRAMES = 64  # a quarter of a second, at least one whole block: the virtual board is slow
 
 
 @dataclass(frozen=True)

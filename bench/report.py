@@ -125,13 +125,19 @@ def write_html(results: pandas.DataFrame, path: Path, sounds: dict[str, Path] | 
 
 
 def cost_plot(results: pandas.DataFrame, clock: str) -> str:
-    """An SVG of the cost of a second of audio against the block, one line per model and thread count."""
+    """An SVG of the cost of a second of audio against the block, one line per model and thread count.
+
+    Nothing when no case has steps enough for a figure.
+    """
     import matplotlib
 
     matplotlib.use("svg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     column, label = ("mips", "MIPS (virtual)") if clock == INSTRUCTIONS else ("rtf", "RTF (p50)")
+    results = results.dropna(subset=[column])
+    if results.empty:
+        return ""
     figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
     for (model, threads), part in results.groupby(["model", "threads"]):  # type: ignore[misc]
         axes.plot(part["block"], part[column], marker="o", label=f"{model}, {threads} thread(s)")
@@ -140,6 +146,8 @@ def cost_plot(results: pandas.DataFrame, clock: str) -> str:
     axes.set(xscale="log", yscale="log", xlabel="block (samples)", ylabel=label)
     axes.set_xticks(sorted(results["block"].unique()), [str(b) for b in sorted(results["block"].unique())])
     axes.minorticks_off()
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     stream = io.StringIO()

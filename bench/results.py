@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,24 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
     part = steps / f"{identity}.npz.part"
     part.write_bytes(samples)
     part.replace(steps / f"{identity}.npz")
+    _finish_last_line(folder / CASES)
     with (folder / CASES).open("a") as stream:
         stream.write(json.dumps({"format": FORMAT, "id": identity, **entry}) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _finish_last_line(path: Path) -> None:
+    """Take off a line that a crash cut short, so that the next one starts on its own."""
+    text = path.read_text() if path.is_file() else ""
+    whole, newline, rest = text.rpartition("\n")
+    if not rest:
+        return
+    try:
+        json.loads(rest)
+        path.write_text(text + "\n")
+    except ValueError:
+        path.write_text(whole + newline)
 
 
 def read_cases(folder: Path) -> list[dict[str, Any]]:
@@ -57,8 +72,9 @@ def read_cases(folder: Path) -> list[dict[str, Any]]:
             if number == len(lines):
                 break
             raise ResultsError(f"{path}, line {number} is damaged: {error}") from error
-        if case.get("format") != FORMAT:
-            raise ResultsError(f"{path}, line {number}: format {case.get('format')!r}, this tonearm reads {FORMAT}")
+        found = case.get("format") if isinstance(case, dict) else None
+        if found != FORMAT:
+            raise ResultsError(f"{path}, line {number}: format {found!r}, this tonearm reads {FORMAT}")
         cases[case["id"]] = case
     return list(cases.values())
 
@@ -70,7 +86,8 @@ def load(folder: Path) -> pandas.DataFrame:
     nanoseconds (on the virtual board: instructions) `budget`, `first`, `session`, `p50` ... `p99.9`, `max`, `mean`,
     `std`; `misses`, `miss_rate_bound`; `rtf` (p50 / budget; on the virtual board NaN); `mips` (million
     instructions per second of audio; elsewhere NaN); memory in kB: `peak_kb`, `private_kb`, `model_kb`
-    (after the run minus after importing ONNX Runtime); `file_bytes`, `parameters`, and versions.
+    (after the run minus after importing ONNX Runtime); `file_bytes`, `parameters`,
+    `denormals_flushed`, and the versions: `python`, `onnxruntime`, `kernel`, `cpu`.
 
     Raises:
         ResultsError: no results there, or not ours to read.
@@ -87,7 +104,7 @@ def _row(folder: Path, case: dict[str, Any]) -> dict[str, Any]:
     try:
         arrays = read_arrays(path)
         first, steps = int(arrays["first_ns"][0]), arrays["step_ns"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ResultsError(f"{path} is damaged or missing: {error}; measure again into a new folder") from error
     record, request = case["record"], case["record"]["request"]
     budget = 1e9 * request["block"] / case["sample_rate"]

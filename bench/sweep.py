@@ -14,7 +14,7 @@ from typing import Any
 from ..device.boards import board, is_virtual
 from ..device.errors import BoardError
 from ..device.provision import Site, prepare
-from ..device.releases import Release, install, release_path, run_task
+from ..device.releases import TASK_SECONDS, Release, install, release_path, run_task
 from ..device.ssh import Connection
 from ..runtime.bundle import Bundle
 from .console import Report
@@ -24,8 +24,9 @@ SEED = 0
 STEPS = 1000
 WARMUP = 50
 # An instruction count repeats to 0.02 % after a few steps, and the virtual board is slow: more would only cost time.
-VIRTUAL_STEPS = 10
+VIRTUAL_STEPS = 7
 VIRTUAL_WARMUP = 5
+SLOWEST_RTF = 50  # a case slower than that is taken to hang
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,10 @@ def _identity(name: str, site: Site, case: Case, request: dict[str, Any]) -> str
 
 def _measure(connection: Connection, site: Site, release: Release, case: Case, folder: Path, steps: int | None) -> None:
     request = _request(connection.name, case, steps)
-    record, files = run_task(connection, site, release, request, fetch=["samples.npz"])
     bundle = case.bundle
+    audio_seconds = (request["steps"] + request["warmup"]) * case.block / bundle.sample_rate
+    deadline = TASK_SECONDS + SLOWEST_RTF * audio_seconds
+    record, files = run_task(connection, site, release, request, fetch=["samples.npz"], deadline=deadline)
     entry = {
         "board": connection.name,
         "clock": INSTRUCTIONS if is_virtual(connection.name) else TIME,

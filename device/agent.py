@@ -36,7 +36,15 @@ from typing import Any, BinaryIO
 
 ANSWER = "TONEARM-1 "
 PROGRESS = "TONEARM-1-PROGRESS "
-TAIL = 4000  # characters of a dead process's output that travel back
+ARM_PARTS = {
+    "0xc07": "Cortex-A7",
+    "0xc08": "Cortex-A8",
+    "0xd03": "Cortex-A53",
+    "0xd05": "Cortex-A55",
+    "0xd08": "Cortex-A72",
+    "0xd0b": "Cortex-A76",
+}
+TAIL = 400  # characters of a dead process's last line that travel back
 
 
 class RefusalError(Exception):
@@ -78,7 +86,8 @@ def cpu() -> str:
     """The processor as the kernel names it: a model name, or ARM's part number."""
     lines = [line.split(":", 1) for line in read("/proc/cpuinfo").splitlines() if ":" in line]
     fields = {key.strip(): value.strip() for key, value in lines}
-    return fields.get("model name") or f"{fields.get('CPU implementer', '')} {fields.get('CPU part', '')}".strip()
+    part = fields.get("CPU part", "")
+    return fields.get("model name") or ARM_PARTS.get(part) or f"CPU part {part or 'not known'}"
 
 
 def read(path: str) -> str:
@@ -178,7 +187,9 @@ def runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
                 wheel.extractall(new)
         tried = run_python(["-c", "import numpy, onnxruntime"], new, root, 600)
         if tried.returncode != 0:
-            raise RefusalError("import", f"the runtime does not start here ({ending(tried)}): {tried.stderr[-TAIL:]}")
+            raise RefusalError(
+                "import", f"the runtime does not start here ({ending(tried)}): {last_line(tried.stderr)}"
+            )
     for sha256 in request["wheels"]:
         inside(root, f"objects/{sha256}").unlink()
     return {"path": str(target)}
@@ -200,24 +211,29 @@ def run_python(arguments: list[str], path: Path, folder: Path, deadline: float) 
         errors="replace",
     )
     threading.Thread(target=kill_when_host_is_gone, args=(process,), daemon=True).start()
-    timer = threading.Timer(deadline, process.kill)
+    late = threading.Event()
+    timer = threading.Timer(deadline, lambda: (late.set(), process.kill()))
     timer.start()
     errors: list[str] = []
     reader = threading.Thread(target=lambda: errors.append(process.stderr.read()))  # type: ignore[union-attr]
     reader.start()
-    for line in process.stdout or ():
-        print(PROGRESS + line.strip(), flush=True)
-    process.wait()
-    reader.join()
-    if timer.finished.is_set():
+    try:
+        for line in process.stdout or ():
+            print(PROGRESS + line.strip(), flush=True)
+        process.wait()
+        reader.join()
+    finally:  # also when nobody reads our output any more
+        timer.cancel()
+        process.kill()
+    if late.is_set():
         raise RefusalError("deadline", f"the task did not end within {deadline:.0f} s and was ended")
-    timer.cancel()
     return subprocess.CompletedProcess(command, process.returncode, "", "".join(errors))
 
 
 def kill_when_host_is_gone(process: subprocess.Popen[str]) -> None:
     """The host holds our standard input open for as long as it waits."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1 << 16):  # not through sys.stdin: a thread that holds its lock aborts Python when it ends
+        pass
     process.kill()
 
 
@@ -226,6 +242,11 @@ def ending(process: subprocess.CompletedProcess[str]) -> str:
     if process.returncode < 0:
         return f"killed by {signal.Signals(-process.returncode).name}"
     return f"exit status {process.returncode}"
+
+
+def last_line(text: str) -> str:
+    """The last thing a process said: of a traceback, the error itself."""
+    return (text.strip().splitlines() or ["it said nothing"])[-1][:TAIL]
 
 
 def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
@@ -241,10 +262,22 @@ def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]
         done = run_python(["-m", "tonearm.runtime.runner", "request.json"], Path(path), job, request["deadline"])
         record = job / "record.json"
         if not record.is_file():
-            raise RefusalError("runner", f"the runner died ({ending(done)}): {done.stderr[-TAIL:]}")
+            raise RefusalError("runner", f"the runner died ({ending(done)}): {last_line(done.stderr)}")
         produced = [file for file in request["fetch"] if inside(job, file).is_file()]
         answer(json.loads(record.read_text()), [job / file for file in produced])
     return {}
+
+
+def check(root: Path, release: Path, contents: dict[str, str]) -> None:
+    """Compare a release with its hashes; a damaged one is taken away, so that the next deploy makes it anew."""
+    for name, sha256 in contents.items():
+        path = inside(release, name)
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            shutil.rmtree(release)
+            inside(root, f"objects/{sha256}").unlink(missing_ok=True)
+            raise RefusalError(
+                "hash", f"{name} was damaged on the board and is taken away; deploy again to push it anew"
+            )
 
 
 def switch(root: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -252,12 +285,14 @@ def switch(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     release = inside(root, request["release"])
     if not release.is_dir():
         raise RefusalError("release", f"{request['release']} is not on the board")
+    check(root, release, request["contents"])
     if request["parity"] is not None:
         proof = inside(root, request["proof"])
         part = proof.with_name(proof.name + ".part")
         part.write_text(json.dumps(request["parity"]))
         part.replace(proof)
     new = root / f"current.{os.getpid()}.part"
+    new.unlink(missing_ok=True)
     new.symlink_to(request["release"])
     new.replace(root / "current")
     return {"current": request["release"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import getpass
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from .ssh import Connection
 
 LOOPBACK = "loopback"
 VIRTUAL = "virtual"
+_OPTIONAL = {"user": str, "port": int, "key": str}
 
 
 def boards_file() -> Path:
@@ -40,11 +42,14 @@ def read_boards() -> dict[str, dict[str, Any]]:
         boards = tomllib.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UnknownBoardError(f'{path}: {error}; a board is written as [name] and host = "..."') from error
     for name, entry in boards.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("host"), str):
             raise UnknownBoardError(f'{path}: [{name}] needs host = "..."')
+        wrong = [key for key, kind in _OPTIONAL.items() if key in entry and type(entry[key]) is not kind]
+        if wrong:
+            raise UnknownBoardError(f"{path}: [{name}] has a {wrong[0]} that is not {_OPTIONAL[wrong[0]].__name__}")
     return boards
 
 
@@ -53,7 +58,8 @@ def find_endpoint(name: str) -> Endpoint:
     boards = read_boards()
     config = _ssh_config()
     entry = boards.get(name, {})
-    if not entry and name not in config.get_hostnames():
+    patterns = config.get_hostnames() - {"*"}
+    if not entry and not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
         known = ", ".join([LOOPBACK, VIRTUAL, *boards])
         raise UnknownBoardError(
             f"unknown board {name!r}: the boards are {known}. To add one, write to {boards_file()}: "
@@ -61,7 +67,8 @@ def find_endpoint(name: str) -> Endpoint:
         )
     host = str(entry.get("host", name))
     found = config.lookup(host)
-    key = entry.get("key") or next(iter(found.get("identityfile", [])), None)
+    offered = [Path(key).expanduser() for key in found.get("identityfile", [])]
+    key = entry.get("key") or next((path for path in offered if path.is_file()), None)
     return Endpoint(
         host=found.get("hostname", host),
         port=int(entry.get("port") or found.get("port", 22)),

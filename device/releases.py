@@ -11,17 +11,18 @@ from typing import Any
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.runner import FORMAT
 from .provision import Progress, Site, push_tree
-from .ssh import Connection, Sent, Upload
+from .ssh import ANSWER_SECONDS, Connection, Sent, Upload
 
 TASK_SECONDS = 900
 
 
 @dataclass(frozen=True)
 class Release:
-    """A bundle on a board: its folder below the root, and how many bytes had to be pushed for it."""
+    """A bundle on a board: its folder below the root, the bytes that were pushed for it, its files' hashes."""
 
     path: str
     pushed: int
+    contents: dict[str, str]
 
 
 def release_path(bundle: Bundle) -> str:
@@ -38,11 +39,12 @@ def install(connection: Connection, bundle: Bundle, progress: Progress = lambda 
     """
     bundle.check_files()
     path = release_path(bundle)
+    contents = {MANIFEST: bundle.digest, **{name: file.sha256 for name, file in bundle.files.items()}}
     state, _ = connection.ask("facts", trees=[path])
     if path not in state["missing_trees"]:
-        return Release(path, 0)
-    files = {name: (bundle.folder / name).read_bytes() for name in (MANIFEST, *bundle.files)}
-    return Release(path, push_tree(connection, path, files, progress))
+        return Release(path, 0, contents)
+    files = {name: (bundle.folder / name).read_bytes() for name in contents}
+    return Release(path, push_tree(connection, path, files, progress), contents)
 
 
 def prove(
@@ -75,8 +77,13 @@ def is_proven(connection: Connection, site: Site, release: Release) -> bool:
 
 
 def switch(connection: Connection, site: Site, release: Release, parity: list[dict[str, Any]] | None) -> None:
-    """Make the release current, by one rename, and keep `parity` as its proof (None: it has one)."""
-    connection.ask("switch", release=release.path, proof=proof_path(site, release), parity=parity)
+    """Make the release current, by one rename, and keep `parity` as its proof (None: it has one).
+
+    Raises:
+        AgentError: a file of the release is not on the board as it was pushed.
+    """
+    proof = proof_path(site, release)
+    connection.ask("switch", release=release.path, proof=proof, parity=parity, contents=release.contents)
 
 
 def run_task(
@@ -102,6 +109,7 @@ def run_task(
         runner=site.runner,
         fetch=fetch or [],
         on_progress=on_progress,
+        seconds=deadline + ANSWER_SECONDS,
         deadline=deadline,
         request={"format": FORMAT, "bundle": bundle, **request},
     )

@@ -17,7 +17,7 @@ from typing import Any
 import paramiko
 
 from .endpoint import Endpoint
-from .errors import AgentError, HostKeyError, NoSpaceError, UnreachableError
+from .errors import AgentError, BoardError, HostKeyError, NoSpaceError, UnreachableError
 
 ANSWER = b"TONEARM-1 "
 PROGRESS = b"TONEARM-1-PROGRESS "
@@ -67,6 +67,7 @@ class Connection:
         uploads: Sequence[Upload] = (),
         on_sent: Sent = lambda sent, total: None,
         on_progress: Sent = lambda done, total: None,
+        seconds: float = ANSWER_SECONDS,
         **arguments: Any,
     ) -> tuple[dict[str, Any], dict[str, bytes]]:
         """One request to the agent: its answer and the files that came with it, by name.
@@ -80,6 +81,7 @@ class Connection:
         request = {"command": command, "root": self.root, "files": entries, **arguments}
         try:
             with self._open() as channel:
+                channel.settimeout(seconds)
                 self._send(channel, json.dumps(request).encode() + b"\n", _with_progress(uploads, on_sent))
                 return self._answer(channel, on_progress)
         except (paramiko.SSHException, OSError, EOFError) as error:
@@ -132,7 +134,7 @@ class Connection:
     def _refusal(self, header: dict[str, Any]) -> AgentError:
         message = f"{self.name}: {header['error']}"
         if header.get("kind") == "space":
-            return NoSpaceError(f"{message}; free some space there (`df -h`) and try again")
+            return NoSpaceError(f"{message}; free some space there (`df -h`) and try again", kind="space")
         return AgentError(message, kind=str(header.get("kind", "")))
 
     def _silence(self, channel: paramiko.Channel, said: bytes) -> AgentError:
@@ -202,28 +204,30 @@ def _connect(name: str, endpoint: Endpoint) -> paramiko.SSHClient:
             banner_timeout=CONNECT_SECONDS,
             auth_timeout=CONNECT_SECONDS,
         )
-    except paramiko.BadHostKeyException as error:
+    except HostKeyError:
         client.close()
-        raise HostKeyError(_changed(name, address, error)) from error
-    except paramiko.AuthenticationException as error:
-        client.close()
-        hint = f"put your public key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
-        raise UnreachableError(f"{name}: {endpoint.user}@{endpoint.host} lets nobody in ({error}); {hint}") from error
+        raise
     except (paramiko.SSHException, OSError, EOFError) as error:
         client.close()
-        raise UnreachableError(_unreachable(name, endpoint, error)) from error
+        raise _refused(name, endpoint, error) from error
     return client
+
+
+def _refused(name: str, endpoint: Endpoint, error: Exception) -> BoardError:
+    """What kept us from connecting, and what to do about it."""
+    if isinstance(error, paramiko.BadHostKeyException):
+        return HostKeyError(_changed(name, _address(endpoint), error))
+    if isinstance(error, paramiko.AuthenticationException):
+        hint = f"put your public key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
+        return UnreachableError(f"{name}: {endpoint.user}@{endpoint.host} lets nobody in ({error}); {hint}")
+    where = f"{endpoint.host}:{endpoint.port}"
+    hint = f"is the board on, and is this its address? (ping {endpoint.host})"
+    return UnreachableError(f"{name}: nothing answers at {where} ({error}); {hint}")
 
 
 def _address(endpoint: Endpoint) -> str:
     """As known_hosts writes it."""
     return endpoint.host if endpoint.port == 22 else f"[{endpoint.host}]:{endpoint.port}"
-
-
-def _unreachable(name: str, endpoint: Endpoint, error: Exception) -> str:
-    where = f"{endpoint.host}:{endpoint.port}"
-    hint = f"is the board on, and is this its address? (ping {endpoint.host})"
-    return f"{name}: nothing answers at {where} ({error}); {hint}"
 
 
 def _changed(name: str, address: str, error: paramiko.BadHostKeyException) -> str:

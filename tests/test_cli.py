@@ -1,0 +1,227 @@
+"""The command line as a person uses it: real processes, real boards, one line for each mistake."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tonearm.device.loopback import serve
+from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.clip import read_arrays
+
+GOLDEN = Path(__file__).parent / "golden" / "hpn-reduced.npz"
+SWEEP = ["sweep", "--board", "loopback", "--models", "hpn-reduced"]
+NOTHING = [[*SWEEP, "--steps", "0"], [*SWEEP, "--steps", "-1"], [*SWEEP, "--threads", "0"]]
+COMMANDS = ("models", "export", "deploy", "render", "sweep", "report", "board", "demo")
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One loopback board for all commands here, so that its runtime is installed once."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(autouse=True)
+def own_place(own_folders: None, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person in an empty folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def tonearm(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end, which must be `status`."""
+    command = [sys.executable, "-m", "tonearm.bench.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def complaint(*arguments: object) -> str:
+    """What a command that can't be fulfilled says: one line, the last, and no traceback."""
+    lines = tonearm(*arguments, status=1).stderr.splitlines()
+    assert [line for line in lines if line.startswith("tonearm: ")] == lines[-1:], lines
+    assert not [line for line in lines if "Traceback" in line or line.startswith((" ", "\t"))], lines
+    return lines[-1]
+
+
+def add_board(name: str, port: int, **entries: object) -> None:
+    path = Path("../config/tonearm/boards.toml")
+    path.parent.mkdir(parents=True)
+    lines = [f'{key} = "{value}"' for key, value in entries.items()]
+    path.write_text("\n".join([f"[{name}]", 'host = "127.0.0.1"', f"port = {port}", *lines]))
+
+
+def test_the_help_lists_the_commands_with_examples() -> None:
+    text = tonearm("--help").stdout
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " "]
+    assert tuple(listed) == COMMANDS
+    assert "examples:\n  tonearm " in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example_of_it(command: str) -> None:
+    assert f"example:\n  tonearm {command}" in tonearm(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["depoly"], ["deploy", "hpn-reduced"], ["board"], ["export", "hpn-reduced", "--block", "a"], *NOTHING],
+)
+def test_wrong_usage_is_answered_with_the_usage(arguments: list[str]) -> None:
+    assert tonearm(*arguments, status=2).stderr.startswith("usage: tonearm")
+
+
+def test_an_unknown_model_is_answered_with_the_nearest() -> None:
+    assert "did you mean hpn-reduced?" in complaint("export", "hpn-reducd")
+
+
+def test_a_missing_checkpoint_is_named() -> None:
+    assert "nothing.pt" in complaint("export", "hpn-reduced", "--checkpoint", "nothing.pt")
+
+
+def test_a_checkpoint_that_does_not_fit_is_answered_with_every_key() -> None:
+    torch.save({"a.strange_weight": torch.zeros(3)}, "strange.pt")
+    said = complaint("export", "hpn-reduced", "--checkpoint", "strange.pt")
+    assert "strange.pt does not fit the model" in said
+    assert "unexpected a.strange_weight" in said
+    assert said.count("missing ") > 5
+    assert not list(Path().glob("bundles/*"))
+
+
+@pytest.mark.parametrize("block", [100, 0, -64])
+def test_a_block_that_is_no_whole_number_of_hops_is_refused(block: int) -> None:
+    assert str(block) in complaint("export", "hpn-reduced", "--block", block)
+    assert not list(Path().glob("bundles/*"))
+
+
+@pytest.mark.parametrize("command", ["render", "sweep"])
+def test_a_block_that_the_bundle_does_not_have_is_answered_with_those_it_has(
+    golden_bundle: Bundle, command: str
+) -> None:
+    ways = {
+        "render": ["render", golden_bundle.folder, "--input", GOLDEN, "-o", "a.wav", "--block", 128],
+        "sweep": ["sweep", "--models", golden_bundle.folder, "--blocks", 128],
+    }
+    said = complaint(*ways[command], "--board", "loopback")
+    assert "no graph for blocks of 128 samples, only [64, 256]" in said
+
+
+def test_more_threads_than_cores_are_refused(golden_bundle: Bundle) -> None:
+    command = ["sweep", "--board", "loopback", "--models", golden_bundle.folder, "--blocks", 64]
+    assert "1000 threads would measure nothing but waiting" in complaint(*command, "--threads", 1000)
+    assert not Path("results").exists()
+
+
+def test_an_unknown_board_is_answered_with_those_there_are(golden_bundle: Bundle) -> None:
+    said = complaint("deploy", golden_bundle.folder, "--board", "nowhere")
+    assert "unknown board 'nowhere': the boards are loopback, virtual" in said
+
+
+def test_a_board_that_does_not_answer_is_named_with_its_address(golden_bundle: Bundle) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    add_board("pi", port)
+    assert f"pi: nothing answers at 127.0.0.1:{port}" in complaint("deploy", golden_bundle.folder, "--board", "pi")
+
+
+def test_a_board_with_an_unknown_host_key_is_refused(golden_bundle: Bundle, tmp_path: Path) -> None:
+    with serve(tmp_path / "server") as there:
+        add_board("pi", there.port, user=there.user, key=there.key_file)
+        said = complaint("deploy", golden_bundle.folder, "--board", "pi")
+    assert "is not known (ssh-ed25519 SHA256:" in said
+    assert f"ssh -p {there.port} {there.user}@127.0.0.1 true" in said
+
+
+def test_a_damaged_bundle_is_refused_by_the_file(golden_bundle: Bundle) -> None:
+    shutil.copytree(golden_bundle.folder, "damaged")
+    Path("damaged/weights.bin").write_bytes(b"0")
+    assert "weights.bin is not what the manifest says" in complaint("deploy", "./damaged", "--board", "loopback")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "f0_hz,volume\n440,1\n", "a.csv: hpn-reduced needs the input loudness_db"),
+        ("a.csv", "f0_hz,loudness_db\n440,-20\nnan,-20\n", "a.csv: f0_hz is not a finite number at frame 1"),
+        ("a.csv", "f0_hz,loudness_db\n440,-20\n440,loud\n", "a.csv: loudness_db"),
+        ("a.csv", "f0_hz,loudness_db\n", "a.csv: f0_hz is empty"),
+        ("a.csv", "", "a.csv is not a table"),
+        ("a.npz", "no zip", "a.npz is not an .npz"),
+        ("a.txt", "440 -20", "controls are read from .csv or .npz, not from .txt"),
+        ("nothing.csv", None, "nothing.csv is not there"),
+    ],
+)
+def test_controls_that_do_not_fit_are_named(golden_bundle: Bundle, name: str, content: str | None, said: str) -> None:
+    if content is not None:
+        Path(name).write_text(content)
+    arguments = ["render", golden_bundle.folder, "--board", "loopback", "--input", name, "-o", "a.wav"]
+    assert said in complaint(*arguments)
+
+
+def test_sound_is_not_written_as_anything(golden_bundle: Bundle) -> None:
+    arguments = ["render", golden_bundle.folder, "--board", "loopback", "--input", GOLDEN, "-o", "a.mp3"]
+    assert "a.mp3: sound is written as .wav or .npz" in complaint(*arguments)
+
+
+def test_a_report_on_nothing_says_how_to_measure() -> None:
+    assert "no results in nothing: measure first, with tonearm sweep -o nothing" in complaint("report", "nothing")
+
+
+@pytest.mark.parametrize("block", [64, 256])
+def test_the_golden_clip_comes_back_from_the_board_as_it_was_trained(
+    golden: dict[str, np.ndarray], golden_bundle: Bundle, block: int
+) -> None:
+    command = ["render", golden_bundle.folder, "--board", "loopback", "--input", GOLDEN, "--block", block]
+    assert "out.npz: 1.20 s at 16000 Hz" in tonearm(*command, "-o", "out.npz").stdout
+    wanted = golden["out.synth_audio"][:, 0]
+    got = read_arrays(Path("out.npz"))["audio"]
+    assert got.shape == wanted.shape
+    assert np.max(np.abs(got - wanted)) < 1e-4 * np.max(np.abs(wanted))
+
+
+def test_the_golden_clip_becomes_a_sound_file(golden: dict[str, np.ndarray], golden_bundle: Bundle) -> None:
+    command = ["render", golden_bundle.folder, "--board", "loopback", "--input", GOLDEN, "-o", "new/out.wav"]
+    assert "new/out.wav: 1.20 s at 16000 Hz" in tonearm(*command).stdout
+    got, rate = soundfile.read("new/out.wav")
+    wanted = golden["out.synth_audio"][:, 0]
+    gain = min(1, 0.99 / np.max(np.abs(wanted)))
+    assert (rate, got.shape) == (16000, wanted.shape)
+    assert np.max(np.abs(got - gain * wanted)) < 1e-4 * np.max(np.abs(wanted))
+
+
+def test_deploy_says_what_it_pushed_and_that_it_proved_it(golden_bundle: Bundle) -> None:
+    command = ["deploy", golden_bundle.folder, "--board", "loopback"]
+    tonearm(*command)
+    assert "0 bytes pushed, all there already; proven before" in tonearm(*command).stdout
+    assert f"releases/hpn-reduced/{golden_bundle.digest[:16]}" in tonearm("board", "info", "loopback").stdout
+
+
+def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) -> None:
+    command = ["sweep", "--board", "loopback", "--models", golden_bundle.folder, "--blocks", 64, 256, "--steps", 60]
+    first, second = (tonearm(*command, "-o", "results") for _ in range(2))
+    assert "2 cases measured, 0 were there already" in first.stderr
+    assert "0 cases measured, 2 were there already" in second.stderr
+    assert len(Path("results/cases.jsonl").read_text().splitlines()) == 2
+    told = tonearm("report", "results", "--csv", "r.csv", "--html", "r.html")
+    assert "n < 299" in told.stdout and "golden" in told.stdout
+    with Path("r.csv").open() as stream:
+        table = list(csv.DictReader(stream))
+    assert [(row["model"], row["block"], row["n"], row["weights"]) for row in table] == [
+        ("hpn-reduced", "64", "60", "golden"),
+        ("hpn-reduced", "256", "60", "golden"),
+    ]
+    assert "<svg" in Path("r.html").read_text()
+
+
+def test_the_models_are_listed_with_where_their_weights_come_from() -> None:
+    text = tonearm("models").stdout
+    assert "hpn-full" in text and "hpn-reduced" in text and "untrained" in text

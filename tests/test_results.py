@@ -1,0 +1,209 @@
+"""Results on disk, as tables, CSV and HTML."""
+
+from __future__ import annotations
+
+import io
+import re
+import wave
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from tonearm.bench.errors import ResultsError
+from tonearm.bench.report import columns, rows, terminal_tables, write_html
+from tonearm.bench.results import CASES, INSTRUCTIONS, STEPS, TIME, append, load, read_cases
+from tonearm.bench.stats import PERCENTILES, percentile_name
+from tonearm.runtime.clip import write_arrays
+
+FETCHED = {"src", "href", "xlink:href", "srcset", "poster", "action", "data", "background"}
+
+
+def samples(steps: int) -> bytes:
+    """Step times of 1.000, 1.001, ... ms."""
+    stream = io.BytesIO()
+    times = 1_000_000 + 1000 * np.arange(steps, dtype=np.int64)
+    write_arrays(stream, {"first_ns": np.array([5_000_000]), "warmup_ns": times[:1], "step_ns": times})
+    return stream.getvalue()
+
+
+def entry(board: str = "pi", model: str = "hpn-reduced", block: int = 64, clock: str = TIME) -> dict[str, Any]:
+    """A case as a sweep records it."""
+    memory = {"peak_kb": 50_000, "resident_kb": 48_000, "private_kb": 30_000}
+    stages = {name: {**memory, "private_kb": kb} for name, kb in (("onnxruntime", 24_000), ("run", 30_000))}
+    request = {"format": 1, "task": "burst", "block": block, "threads": 1, "steps": 60, "warmup": 50}
+    record = {"request": request, "model": model, "memory": stages, "seconds": {"session": 0.25}}
+    versions = {"python": "3.11.2", "onnxruntime": "1.31.1", "numpy": "2.4.6", "denormals_flushed": True}
+    return {
+        "board": board,
+        "clock": clock,
+        "facts": {"kernel": "6.1.0", "cpu": "0x41 0xd08"},
+        "sample_rate": 16000,
+        "weights": "untrained: random weights, seed 0",
+        "precision": "fp32",
+        "parameters": {"decoder": 7510, "synth": 16002},
+        "file_bytes": 123_456,
+        "record": {**record, **versions},
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three cases on two boards, one of them with too few steps for p50."""
+    folder = tmp_path / "results"
+    append(folder, "a", entry(block=256), samples(299))
+    append(folder, "b", entry(block=64), samples(60))
+    append(folder, "c", entry("virtual", clock=INSTRUCTIONS), samples(4))
+    return folder
+
+
+def test_what_is_appended_is_read_again(folder: Path) -> None:
+    assert [case["id"] for case in read_cases(folder)] == ["a", "b", "c"]
+    assert {key: read_cases(folder)[0][key] for key in entry()} == entry(block=256)
+    table = load(folder)
+    assert table[["board", "block", "n", "first", "session"]].to_numpy().tolist() == [
+        ["pi", 64, 60, 5_000_000, 0.25e9],
+        ["pi", 256, 299, 5_000_000, 0.25e9],
+        ["virtual", 64, 4, 5_000_000, 0.25e9],
+    ]
+    assert table["p50"].tolist()[:2] == [1_029_500, 1_149_000]
+    assert table["model_kb"].tolist() == [6000] * 3
+
+
+def test_a_case_measured_again_replaces_the_older_one(folder: Path) -> None:
+    append(folder, "b", entry(block=64), samples(70))
+    assert load(folder)["n"].tolist() == [70, 299, 4]
+
+
+def test_cost_is_a_share_of_time_on_a_board_and_a_count_on_the_virtual_one(folder: Path) -> None:
+    append(folder, "d", entry("virtual", block=256, clock=INSTRUCTIONS), samples(5))
+    table = load(folder)
+    assert table["rtf"].tolist()[0] == pytest.approx(1.0295 / 4)
+    assert table["mips"].tolist()[3] == pytest.approx(1.002 / 16 * 1000)
+    assert table["rtf"].isna().tolist() == [False, False, True, True]
+    assert table["mips"].isna().tolist() == [True, True, True, False]  # four steps are too few for p50
+
+
+def test_a_last_line_cut_short_anywhere_leaves_the_others(folder: Path) -> None:
+    whole = (folder / CASES).read_bytes()
+    last = whole.rstrip(b"\n").rfind(b"\n") + 1
+    for cut in range(last, len(whole) - 1):
+        (folder / CASES).write_bytes(whole[:cut])
+        assert [case["id"] for case in read_cases(folder)] == ["a", "b"], f"cut at byte {cut}"
+    (folder / CASES).write_bytes(whole[:-1])
+    assert len(read_cases(folder)) == 3
+
+
+def test_a_case_measured_after_a_line_was_cut_short_is_kept(folder: Path) -> None:
+    whole = (folder / CASES).read_bytes()
+    last = whole.rstrip(b"\n").rfind(b"\n") + 1
+    for cut in range(last, len(whole), 50):
+        (folder / CASES).write_bytes(whole[:cut])
+        append(folder, "d", entry(), samples(5))
+        append(folder, "e", entry(), samples(5))
+        assert [case["id"] for case in read_cases(folder)] == ["a", "b", "d", "e"], f"cut at byte {cut}"
+    (folder / CASES).write_bytes(whole[:-1])
+    append(folder, "d", entry(), samples(5))
+    assert [case["id"] for case in read_cases(folder)] == ["a", "b", "c", "d"]
+
+
+def test_a_damaged_line_before_others_is_named(folder: Path) -> None:
+    lines = (folder / CASES).read_text().splitlines()
+    (folder / CASES).write_text("\n".join([lines[0][:100], *lines[1:]]))
+    with pytest.raises(ResultsError, match=r"cases\.jsonl, line 1 is damaged"):
+        read_cases(folder)
+
+
+@pytest.mark.parametrize("line", ['{"format": 2, "id": "z"}', '{"id": "z"}', "[]", "7"])
+def test_a_line_of_a_format_from_the_future_is_refused_by_number(folder: Path, line: str) -> None:
+    with (folder / CASES).open("a") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(ResultsError, match=r"cases\.jsonl, line 4: .*this tonearm reads 1"):
+        load(folder)
+
+
+def test_a_folder_without_results_says_how_to_measure(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"no results in .*nothing: measure first, with tonearm sweep -o .*nothing"):
+        load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:200])])
+def test_samples_that_are_missing_or_damaged_are_named(folder: Path, damage: Any) -> None:
+    damage(folder / STEPS / "b.npz")
+    with pytest.raises(ResultsError, match=r"b\.npz is damaged or missing"):
+        load(folder)
+
+
+def test_the_columns_are_those_that_are_documented(folder: Path) -> None:
+    documented = set(re.findall(r"`([a-z_0-9.]+)`", load.__doc__ or ""))
+    documented |= {percentile_name(p) for p in PERCENTILES}  # written as `p50` ... `p99.9`
+    assert set(load(folder).columns) == documented
+
+
+def test_a_percentile_that_the_sample_can_not_support_is_not_printed(folder: Path) -> None:
+    def cells(board: str, clock: str) -> list[dict[str, str]]:
+        part = load(folder).query("board == @board")
+        return [dict(zip(columns(clock), row, strict=True)) for row in rows(part, clock)]
+
+    small, large = cells("pi", TIME)
+    (virtual,) = cells("virtual", INSTRUCTIONS)
+    assert (small["p50 ms"], small["p99 ms"], small["misses"]) == ("1.030", "n < 299", "0, < 5.0%")
+    assert (large["p50 ms"], large["p99 ms"], large["misses"]) == ("1.149", "1.295", "0, < 1.0%")
+    assert (virtual["p50 M"], virtual["max M"]) == ("n < 5", "1.003")
+    assert "RTF" not in virtual and "MIPS" not in small
+
+
+def test_instructions_are_labelled_as_no_time(folder: Path) -> None:
+    notes = [str(table.caption) for table in terminal_tables(load(folder))]
+    assert "not the speed of any real board" not in notes[0]
+    assert "not the speed of any real board" in notes[1]
+    assert all("untrained: random weights, seed 0" in note for note in notes)
+
+
+class Page(HTMLParser):
+    """What a browser would fetch, and what it shows."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [value or "" for name, value in attrs if name in FETCHED]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def write_silence(path: Path) -> Path:
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", ""))
+        sound.writeframes(bytes(3200))
+    return path
+
+
+def test_the_page_needs_nothing_from_elsewhere(folder: Path, tmp_path: Path) -> None:
+    write_html(load(folder), tmp_path / "report.html", {"a <note>": write_silence(tmp_path / "a.wav")})
+    html = (tmp_path / "report.html").read_text()
+    page = Page(html)
+    assert [value for value in page.fetched if not value.startswith(("#", "data:"))] == []
+    assert [target for target in re.findall(r"url\((.*?)\)", html) if not target.startswith("#")] == []
+    assert "@import" not in html
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert page.tags.count("svg") == 1  # the virtual board's only case has too few steps for a figure
+    assert page.tags.count("table") == 2
+    assert "a <note>" in page.text and "note" not in page.tags
+
+
+def test_the_page_shows_the_cells_of_the_tables(folder: Path, tmp_path: Path) -> None:
+    table = load(folder)
+    write_html(table, tmp_path / "new" / "report.html")
+    text = Page((tmp_path / "new" / "report.html").read_text()).text
+    for value in ("n < 299", "n < 5", "0, < 5.0%", "1.149", "not the speed of any real board", "0x41 0xd08"):
+        assert value in text
+    assert isinstance(table, pandas.DataFrame)

@@ -1,0 +1,97 @@
+"""The built-in ARM64 board: a real machine of QEMU's, deployed to, played on, measured, stopped, started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tonearm.bench.deploy import Deployed, deploy
+from tonearm.bench.render import render_on
+from tonearm.bench.results import INSTRUCTIONS, load
+from tonearm.bench.sweep import sweep
+from tonearm.device import virtual
+from tonearm.device.boards import board
+from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.clip import check_signals
+
+pytestmark = pytest.mark.virtual
+
+NAME = f"virtual-test-{os.getpid()}"
+
+
+def quiet(text: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the machine's disk is; the machine is off when the tests here are over."""
+    folder = tmp_path_factory.mktemp("state")
+    yield folder
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_STATE_HOME", str(folder))
+        virtual.down(NAME)
+        assert virtual.endpoint(NAME) is None
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def same_machine(own_folders: None, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test sees the same machine."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+
+
+@pytest.fixture
+def deployed(golden_bundle: Bundle) -> Deployed:
+    """The golden bundle, current on the board."""
+    return deploy(NAME, golden_bundle, quiet)
+
+
+def test_the_board_is_a_cortex_a72() -> None:
+    with board(NAME) as connection:
+        facts, _ = connection.ask("facts")
+    assert (facts["machine"], facts["bits"], facts["cores"]) == ("aarch64", 64, 1)
+    assert facts["cpu"] == "Cortex-A72"  # part 0xd08
+    assert (facts["hostname"], facts["libc"], facts["python"][:2]) == ("board", ["glibc", "2.36"], [3, 11])
+
+
+def test_the_student_streams_there_as_trained_and_is_pushed_once(golden_bundle: Bundle) -> None:
+    first, second = (deploy(NAME, golden_bundle, quiet) for _ in range(2))
+    assert first.error is None or first.error < 1e-4
+    assert (second.path, second.pushed, second.error) == (first.path, 0, None)
+    with board(NAME) as connection:
+        assert connection.ask("facts")[0]["current"] == first.path
+
+
+def test_the_golden_clip_sounds_there_as_the_original(golden: dict[str, np.ndarray], golden_bundle: Bundle) -> None:
+    frames = 150
+    given = {signal.name: golden[signal.name][:frames] for signal in golden_bundle.inputs}
+    outputs, _ = render_on(NAME, golden_bundle, check_signals(golden_bundle, given), quiet)
+    sure = frames * golden_bundle.hop - golden_bundle.latency  # the last samples lean on frames that were cut off
+    wanted = golden["out.synth_audio"][:sure, 0]
+    assert np.max(np.abs(outputs["audio"][:sure] - wanted)) < 1e-4 * np.max(np.abs(wanted))
+
+
+def test_a_case_measured_twice_costs_the_same_instructions(golden_bundle: Bundle, tmp_path: Path) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        assert sweep(NAME, [golden_bundle], [64], [1], folder, quiet) == (1, 0)
+    (first,), (second,) = (load(folder).to_dict("records") for folder in folders)
+    assert first["p50"] == pytest.approx(second["p50"], rel=1e-3)
+    assert first["clock"] == INSTRUCTIONS
+    assert first["mips"] > 0 and np.isnan(first["rtf"])
+    assert first["denormals_flushed"]
+
+
+def test_releases_survive_a_stop_and_a_start(golden_bundle: Bundle, deployed: Deployed) -> None:
+    assert virtual.down(NAME)
+    assert virtual.endpoint(NAME) is None
+    assert not virtual.down(NAME)
+    with board(NAME) as connection:
+        assert connection.ask("facts")[0]["current"] == deployed.path
+    again = deploy(NAME, golden_bundle, quiet)
+    assert (again.pushed, again.error) == (0, None)
