@@ -3,8 +3,9 @@
 #   make test    everything that has to hold before a commit
 
 SHELL := /bin/bash
-PYTHON := $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
-	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+# The first Python that is new enough.
+FIND_PYTHON = for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done
 BIN := .venv/bin
 # What the virtual board needs from the system. Where it can't be had, everything runs on the loopback board.
 PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-keyring
@@ -19,9 +20,9 @@ test: .venv/test-is-set-up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	@if $(BIN)/python -c 'import sys; from tonearm.device.virtual import missing_programs; sys.exit(bool(missing_programs()))'; \
-	then $(BIN)/pytest -q; \
-	else echo "no virtual board on this machine: its tests are left out"; $(BIN)/pytest -q -m "not virtual"; fi
+	@reason=$$($(BIN)/python -c 'from tonearm.device.machine import obstacle; print(obstacle())'); \
+	if [ -z "$$reason" ]; then $(BIN)/pytest -q; \
+	else echo "the tests of the virtual board are left out: $$reason"; $(BIN)/pytest -q -m "not virtual"; fi
 
 # Timings, which no test asserts: what the runner adds to a bare loop of run_with_iobinding.
 benchmark: .venv/test-is-set-up
@@ -36,11 +37,11 @@ clean:
 
 # The exact version of torch that comes as a CPU build is installed first: any other brings gigabytes of CUDA.
 .venv/demo-is-set-up: pyproject.toml Makefile
-	@$(check_python)
 	@$(install_packages)
+	@[ -n "$$($(FIND_PYTHON))" ] || { echo "Python 3.11 or newer is needed, this system has none" >&2; exit 1; }
 	@echo "set up: Python packages into .venv, about 1.5 GB (one to three minutes)"
 	@start=$$SECONDS; set -e; \
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv; \
+	test -x $(BIN)/pip || $$($(FIND_PYTHON)) -m venv .venv; \
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH); \
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export]'; \
 	echo "set up: Python packages  [$$((SECONDS - start)) s]"
@@ -54,14 +55,11 @@ clean:
 	echo "set up: development tools  [$$((SECONDS - start)) s]"
 	@touch $@
 
-define check_python
-if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed: sudo apt install python3" >&2; exit 1; fi
-endef
-
 define install_packages
 if ! command -v apt-get >/dev/null; then \
 	echo "set up: no apt on this machine, so no virtual board: the loopback board is used instead"; exit 0; fi; \
-missing=""; $(PYTHON) -c 'import ensurepip' 2>/dev/null || missing=" python3-venv"; \
+missing=""; python=$$($(FIND_PYTHON)); \
+$${python:-false} -c 'import ensurepip' 2>/dev/null || missing=" python3 python3-venv"; \
 for p in $(PACKAGES); do \
 	dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 [ -n "$$missing" ] || exit 0; \

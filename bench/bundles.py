@@ -46,34 +46,61 @@ def export_model(
     if find_spec("torch") is None:
         raise BenchError("exporting needs PyTorch, which is not installed: pip install 'tonearm[export]'")
     report("load torch", 0, 1)
-    from ..export.write import export_bundle
-
+    try:
+        from ..export.write import export_bundle
+    except ModuleNotFoundError as error:
+        raise BenchError(
+            f"exporting needs {error.name}, which is not installed: pip install 'tonearm[export]'"
+        ) from error
     module = load(name, checkpoint)
     done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=report)
     text = f"{name}: {weights}; differs from PyTorch by {done.error:.1e} of full scale"
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")
 
 
-def existing(folder: Path, blocks: Sequence[int], source: str) -> Bundle | None:
-    """The bundle in `folder` if it is whole, made from `source`, and has all `blocks`."""
-    try:
-        bundle = read_bundle(folder)
-        bundle.check_files()
-    except BundleError:
-        return None
-    return bundle if bundle.source == source and set(blocks) <= set(bundle.graphs) else None
-
-
 def ensure_bundle(
     what: str, report: Report, blocks: Sequence[int] | None = None, folder: Path = FOLDER
 ) -> tuple[Bundle, str]:
-    """The bundle of a model's name (exported to `folder/NAME` when needed) or of a folder, and a line about it."""
+    """The bundle of a model's name (exported to `folder/NAME` when needed) or of a folder, and a line about it.
+
+    A bundle with trained weights is used as it is: never is it replaced by random ones.
+    """
     if "/" in what or (Path(what) / MANIFEST).is_file():
         bundle = read_bundle(Path(what))
         return bundle, f"{bundle.name}: {bundle.weights}"
     find(what)
     target = folder / what
-    bundle = existing(target, blocks or (), source_key(describe_weights(None)))
-    if bundle:
-        return bundle, f"{what}: {bundle.weights}; already exported in {target}"
-    return export_model(what, target, blocks or BLOCKS, report)
+    bundle = _exported(target)
+    if bundle is None:
+        return export_model(what, target, blocks or BLOCKS, report)
+    if bundle.weights != describe_weights(None):
+        _check_trained(bundle, blocks or ())
+    elif not _is_fresh(bundle, blocks or ()):
+        return export_model(what, target, sorted({*(blocks or BLOCKS), *bundle.graphs}), report)
+    return bundle, f"{what}: {bundle.weights}; already exported in {target}"
+
+
+def _exported(folder: Path) -> Bundle | None:
+    try:
+        return read_bundle(folder)
+    except BundleError:
+        return None
+
+
+def _check_trained(bundle: Bundle, blocks: Sequence[int]) -> None:
+    bundle.check_files()
+    missing = sorted(set(blocks) - set(bundle.graphs))
+    if missing:
+        raise BenchError(
+            f"{bundle.folder} ({bundle.weights}) has no graph for blocks of {', '.join(map(str, missing))}: "
+            "export it again with --checkpoint and all the blocks"
+        )
+
+
+def _is_fresh(bundle: Bundle, blocks: Sequence[int]) -> bool:
+    """Whether a bundle is whole, made from what an export would be made from now, and has all `blocks`."""
+    try:
+        bundle.check_files()
+    except BundleError:
+        return False
+    return bundle.source == source_key(bundle.weights) and set(blocks) <= set(bundle.graphs)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..device import boards as board_names
 from ..device import virtual
 from ..device.errors import DeviceError
+from ..device.facts import printable, read_facts
 from ..models.catalogue import MODELS
 from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
@@ -33,25 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        say("interrupted: what was finished is kept, the board is as it was")
+        say("interrupted: what was finished is kept; a board's current release is the old or the new one, whole")
         return 130
     except BrokenPipeError:
         return 1
     except _known_errors() as error:
-        say(f"tonearm: {one_line(str(error))}")
+        say(f"tonearm: {printable(' '.join(str(error).split()))}")
         return 1
     return 0
 
 
-def one_line(text: str) -> str:
-    """A message as one line of printable text: what a board says must not move the cursor."""
-    words = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else "?" for letter in words)
-
-
 def _known_errors() -> tuple[type[Exception], ...]:
     """The trees of all folders; export's only if it was used, for importing it takes torch's seconds."""
-    errors: tuple[type[Exception], ...] = (BenchError, DeviceError, ModelError, RunnerError)
+    errors: tuple[type[Exception], ...] = (BenchError, DeviceError, ModelError, RunnerError, OSError)
     used = sys.modules.get("tonearm.export.errors")
     return (*errors, used.ExportError) if used else errors
 
@@ -121,7 +116,7 @@ def _export(options: argparse.Namespace) -> None:
     with stage(f"export {options.model}") as report:
         bundle, line = bundles.export_model(options.model, folder, options.block, report, options.checkpoint)
     say(line)
-    out.print(bundle.folder, highlight=False, soft_wrap=True)
+    out.print(bundle.folder, soft_wrap=True)
 
 
 def _add_deploy(commands: argparse._SubParsersAction) -> None:
@@ -149,7 +144,7 @@ def _deploy(options: argparse.Namespace) -> None:
         bundle, line = bundles.ensure_bundle(options.what, report)
         deployed = deploy(options.board, bundle, report)
     say(line)
-    out.print(describe(options.board, bundle, deployed), highlight=False, soft_wrap=True)
+    out.print(describe(options.board, bundle, deployed), soft_wrap=True)
 
 
 def _add_render(commands: argparse._SubParsersAction) -> None:
@@ -179,9 +174,9 @@ def _render(options: argparse.Namespace) -> None:
     with stage(f"render {options.what} on {options.board}") as report:
         bundle, line = bundles.ensure_bundle(options.what, report)
         signals = controls.read_controls(options.input, bundle)
-        outputs, _ = render_on(options.board, bundle, signals, report, options.block)
+        outputs = render_on(options.board, bundle, signals, report, options.block)
     say(line)
-    out.print(controls.write_sound(options.output, outputs, bundle.sample_rate), highlight=False, soft_wrap=True)
+    out.print(controls.write_sound(options.output, outputs, bundle.sample_rate), soft_wrap=True)
 
 
 def _positive(text: str) -> int:
@@ -267,23 +262,23 @@ def _add_board(commands: argparse._SubParsersAction) -> None:
 
 def _board_list(options: argparse.Namespace) -> None:
     up = "up" if virtual.endpoint(board_names.VIRTUAL) else "down"
-    out.print("loopback   this machine, over SSH", highlight=False)
-    out.print(f"virtual    ARM64 machine that counts instructions, {up}", highlight=False)
+    out.print("loopback   this machine, over SSH")
+    out.print(f"virtual    ARM64 machine that counts instructions, {up}")
     for name, entry in board_names.read_boards().items():
-        out.print(f"{name:<10} {entry['host']}", highlight=False)
+        out.print(f"{name:<10} {entry['host']}")
 
 
 def _board_up(options: argparse.Namespace) -> None:
     board_names.check_virtual(options.name)
     with stage(f"start {options.name}") as report, board_names.board(options.name, report) as connection:
-        connection.ask("facts")
+        read_facts(connection)
 
 
 def _board_down(options: argparse.Namespace) -> None:
     board_names.check_virtual(options.name)
     with stage(f"stop {options.name}"):
         ran = virtual.down(options.name)
-    out.print(f"{options.name} is down" if ran else f"{options.name} was not up", highlight=False)
+    out.print(f"{options.name} is down" if ran else f"{options.name} was not up")
 
 
 def _board_info(options: argparse.Namespace) -> None:
@@ -304,7 +299,7 @@ def _board_info(options: argparse.Namespace) -> None:
     for key in (*shown, "free_bytes", "root", "current"):
         value = facts[key]
         text = ".".join(map(str, value)) if key == "python" else " ".join(value) if key == "libc" else value
-        out.print(f"{key:<11} {text or '-'}", highlight=False, markup=False)
+        out.print(f"{key:<11} {text or '-'}")
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:
@@ -318,7 +313,3 @@ def _demo(options: argparse.Namespace) -> None:
     from .demo import default_board, demo
 
     demo(options.board or default_board(), options.output)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

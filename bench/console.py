@@ -18,8 +18,9 @@ from rich.progress import (
 )
 
 # Where nobody's terminal sets the width, lines are as long as they need to be.
-out = Console(width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True)
+# What is printed may come from a board or a file: none of it is markup.
+out = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
+err = Console(stderr=True, markup=False, highlight=False)
 
 Report = Callable[[str, int, int], None]
 
@@ -53,4 +54,4 @@ def stage(text: str) -> Iterator[Report]:
 def say(text: str, seconds: float | None = None) -> None:
     """A line for the person, on standard error."""
     took = "" if seconds is None else f"  [{seconds:.1f} s]"
-    err.print(f"{text}{took}", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"{text}{took}", soft_wrap=True)

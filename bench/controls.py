@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas
 import soundfile
 
 from ..runtime.bundle import Bundle
-from ..runtime.clip import check_signals, read_arrays, write_arrays
+from ..runtime.clip import UNREADABLE, check_signals, read_arrays, write_arrays
 from ..runtime.errors import SignalError
 from .errors import ControlsError
 
@@ -36,7 +35,7 @@ def read_controls(path: Path, bundle: Bundle) -> dict[str, np.ndarray]:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         return read_arrays(path)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ControlsError(f"{path} is not an .npz of plain arrays: {error}") from error
 
 

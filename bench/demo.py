@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..device.boards import board
-from ..device.virtual import missing_programs
+from ..device.machine import obstacle
 from ..models.catalogue import load
 from ..runtime.bundle import Bundle
 from ..runtime.parity import full_scale_error
@@ -16,6 +16,7 @@ from .bundles import BLOCKS, ensure_bundle
 from .console import out, say, stage
 from .controls import read_controls, write_sound
 from .deploy import deploy, describe
+from .errors import BenchError
 from .render import render_on
 from .report import terminal_tables, write_html
 from .results import load as load_results
@@ -26,16 +27,15 @@ TEACHER, STUDENT = "hpn-full", "hpn-reduced"
 
 def default_board() -> str:
     """The virtual board where this machine has what it needs, else the loopback board (and a line that says so)."""
-    missing = missing_programs()
-    if not missing:
-        return "virtual"
-    say(f"no virtual board here, its programs are missing ({', '.join(missing)}): using the loopback board")
-    return "loopback"
+    reason = obstacle()
+    if reason:
+        say(f"no virtual board on this machine, so the loopback board is used: {reason}")
+    return "loopback" if reason else "virtual"
 
 
 def demo(name: str, folder: Path) -> None:
     """Export teacher and student, deploy both to the board `name`, play a phrase there, measure, report."""
-    say(f"teacher {TEACHER} and student {STUDENT} on {name}: about six minutes the first time, half a minute after")
+    say(f"teacher {TEACHER} and student {STUDENT} on {name}: about four minutes the first time, half a minute after")
     bundles = [_export(model, folder) for model in (TEACHER, STUDENT)]
     with stage(f"start {name} (a virtual board is built first, once)") as report, board(name, report):
         pass
@@ -68,9 +68,11 @@ def _play(name: str, bundle: Bundle, path: Path) -> None:
     phrase = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
     signals = read_controls(phrase, bundle)
     with stage(f"play a phrase with {bundle.name} on {name}") as report:
-        outputs, _ = render_on(name, bundle, signals, report)
+        outputs = render_on(name, bundle, signals, report)
     wanted = _offline(bundle.name, signals)
     error = full_scale_error(wanted, outputs["audio"])
+    if not error <= bundle.tolerance:
+        raise BenchError(f"the board's audio differs from PyTorch's by {error:.1e} of full scale")
     allowed = f"allowed: {bundle.tolerance:g}"
     say(f"  parity: the board's audio differs from PyTorch's by {error:.1e} of full scale ({allowed})")
     say("  " + write_sound(path, outputs, bundle.sample_rate))

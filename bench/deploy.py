@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..device.boards import board, is_virtual
-from ..device.provision import prepare
-from ..device.releases import install, is_proven, prove, switch
+from ..device.provision import Site, prepare
+from ..device.releases import Release, install, is_proven, keep_proof, prove, switch
+from ..device.ssh import Connection
 from ..runtime.bundle import Bundle
 from .console import Report
 
-VIRTUAL_FRAMES = 64  # a quarter of a second, at least one whole block: the virtual board is slow
+VIRTUAL_FRAMES = 64  # a quarter of a second, or two blocks: the virtual board is slow
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,28 @@ def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
     with board(name, report) as connection:
         site = prepare(connection, report)
         release = install(connection, bundle, report)
-        parity = None
-        if not is_proven(connection, site, release):
-            parity = prove(
-                connection,
-                site,
-                bundle,
-                release,
-                VIRTUAL_FRAMES if is_virtual(name) else None,
-                lambda done, total: report("prove that it streams there as trained", done, total),
-            )
-        switch(connection, site, release, parity)
-    error = max(entry["error"] for entry in parity) if parity else None
+        error = ensure_proven(connection, site, bundle, release, report)
+        switch(connection, release)
     return Deployed(release.path, release.pushed, error)
+
+
+def ensure_proven(connection: Connection, site: Site, bundle: Bundle, release: Release, report: Report) -> float | None:
+    """Prove a release where it has not been proven yet: its greatest error, of full scale, or None."""
+    if is_proven(connection, site, release):
+        return None
+    frames = VIRTUAL_FRAMES if is_virtual(connection.name) else None
+    about = f"prove that {bundle.name} streams there as trained"
+    parity = prove(connection, site, bundle, release, frames, lambda done, total: report(about, done, total))
+    keep_proof(connection, site, release, parity)
+    return max(entry["error"] for entry in parity)
 
 
 def describe(name: str, bundle: Bundle, deployed: Deployed) -> str:
     """A line about a deploy."""
-    proof = "proven before" if deployed.error is None else f"differs from PyTorch by {deployed.error:.1e} of full scale"
+    proof = (
+        "proven before"
+        if deployed.error is None
+        else f"differs from PyTorch by at most {deployed.error:.1e} of full scale"
+    )
     pushed = f"{deployed.pushed / 1e6:.2f} MB pushed" if deployed.pushed else "0 bytes pushed, all there already"
     return f"{bundle.name} is current on {name} ({deployed.path}): {pushed}; {proof}"

@@ -11,14 +11,15 @@ from ..device.provision import prepare
 from ..device.releases import install, run_task
 from ..device.ssh import Upload
 from ..runtime.bundle import Bundle
-from ..runtime.clip import read_arrays, write_arrays
+from ..runtime.clip import UNREADABLE, read_arrays, write_arrays
 from .console import Report
+from .errors import BenchError
 
 
 def render_on(
     name: str, bundle: Bundle, signals: dict[str, np.ndarray], report: Report, block: int | None = None
-) -> tuple[dict[str, np.ndarray], int]:
-    """The clip as streamed on the board, the latency taken off: `(samples,)` per output, and the bytes pushed.
+) -> dict[str, np.ndarray]:
+    """The clip as streamed on the board, the latency taken off: `(samples,)` per output.
 
     Args:
         name: the board's.
@@ -51,4 +52,7 @@ def render_on(
             ["outputs.npz"],
             on_progress=lambda done, total: report(f"play on {name}", done, total),
         )
-    return read_arrays(io.BytesIO(files["outputs.npz"])), release.pushed
+    try:
+        return read_arrays(io.BytesIO(files["outputs.npz"]))
+    except UNREADABLE as error:
+        raise BenchError(f"{name} sent back no sound: {error!r}") from error

@@ -46,14 +46,14 @@ def columns(clock: str) -> dict[str, str]:
 def cell(column: str, row: dict[str, Any]) -> str:
     """One value as text; a percentile that the sample can't support says so."""
     value = row[column]
-    if column in ("p50", "p99") and math.isnan(value):
-        return f"n < {steps_needed(float(column[1:]))}"
+    if column in ("p50", "p99", "rtf", "mips") and math.isnan(value):
+        return f"n < {steps_needed(99 if column == 'p99' else 50)}"
     if column in ("p50", "p99", "max", "first"):
         return f"{value / 1e6:.3f}"
     if column == "peak_kb":
         return f"{value / 1024:.1f}"
     if column == "misses":
-        return str(value or f"0, < {3 / row['n']:.1%}")
+        return str(int(value) or f"0, < {row['miss_rate_bound']:.1%}")
     if column == "budget":
         return f"{value / 1e6:g}"
     if column == "mips":
@@ -67,17 +67,28 @@ def rows(results: pandas.DataFrame, clock: str) -> list[list[str]]:
     return [[cell(column, row) for column in columns(clock).values()] for row in records]
 
 
+SAME_BOARD = ["board", "clock", "cpu", "kernel", "python", "onnxruntime"]
+SAME_CASE = ["model", "precision", "block", "threads"]
+
+
 def boards(results: pandas.DataFrame) -> list[tuple[str, str, pandas.DataFrame]]:
-    """The results of each board: its name, its clock, its rows."""
-    names = results[["board", "clock"]].drop_duplicates().itertuples(index=False)
-    return [(str(n), str(c), results.query("board == @n and clock == @c")) for n, c in names]
+    """The results of each board: its name, its clock, the newest row of each case.
+
+    A board with another kernel, Python or ONNX Runtime is another board: their figures are never merged.
+    """
+    parts = []
+    for _, part in results.groupby(SAME_BOARD, sort=True):
+        newest = part.drop_duplicates(SAME_CASE, keep="last")
+        parts.append((str(newest["board"].iloc[0]), str(newest["clock"].iloc[0]), newest))
+    return parts
 
 
 def terminal_tables(results: pandas.DataFrame) -> list[Table]:
     """A table for each board."""
     tables = []
     for name, clock, part in boards(results):
-        title = f"{name}: {part['cpu'].iloc[0]}, ONNX Runtime {part['onnxruntime'].iloc[0]}"
+        first = part.iloc[0]
+        title = f"{name}: {first['cpu']}, Linux {first['kernel']}, ONNX Runtime {first['onnxruntime']}"
         table = Table(title=title, box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
         table.caption, table.caption_justify = "\n".join([NOTES[clock], steps_line(part), *weights_lines(part)]), "left"
         for heading in columns(clock):

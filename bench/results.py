@@ -9,16 +9,17 @@ Statistics are derived when the results are read, so that better ones can be had
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
-import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas
 
-from ..runtime.clip import read_arrays
+from ..runtime.clip import UNREADABLE, read_arrays
 from .errors import ResultsError
 from .stats import summarise
 
@@ -32,30 +33,55 @@ TIME = "time"
 
 
 def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -> None:
-    """Keep a finished case: samples first, then its line, both on disk when this returns."""
-    steps = folder / STEPS
-    steps.mkdir(parents=True, exist_ok=True)
-    part = steps / f"{identity}.npz.part"
-    part.write_bytes(samples)
-    part.replace(steps / f"{identity}.npz")
+    """Keep a finished case: samples first, then its line, both on disk when this returns.
+
+    Raises:
+        ResultsError: what the board sent is no result; nothing is kept of it.
+    """
+    case = {"format": FORMAT, "id": identity, **entry}
+    _row(case, _samples(io.BytesIO(samples), f"case {identity}"))
+    (folder / STEPS).mkdir(parents=True, exist_ok=True)
+    part = _steps_file(folder, identity).with_suffix(".npz.part")
+    with part.open("wb") as stream:
+        stream.write(samples)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(_steps_file(folder, identity))
     _finish_last_line(folder / CASES)
     with (folder / CASES).open("a") as stream:
-        stream.write(json.dumps({"format": FORMAT, "id": identity, **entry}) + "\n")
+        stream.write(json.dumps(case) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
 
 
+def _steps_file(folder: Path, identity: str) -> Path:
+    return folder / STEPS / f"{identity}.npz"
+
+
 def _finish_last_line(path: Path) -> None:
     """Take off a line that a crash cut short, so that the next one starts on its own."""
-    text = path.read_text() if path.is_file() else ""
-    whole, newline, rest = text.rpartition("\n")
-    if not rest:
+    written = path.read_bytes() if path.is_file() else b""
+    start = written.rfind(b"\n") + 1
+    if start == len(written):
         return
     try:
-        json.loads(rest)
-        path.write_text(text + "\n")
+        json.loads(written[start:])
     except ValueError:
-        path.write_text(whole + newline)
+        os.truncate(path, start)
+        return
+    with path.open("ab") as stream:
+        stream.write(b"\n")
+
+
+def finished(folder: Path) -> set[str]:
+    """The identities of the cases that need not be measured again: their line and their samples can be read."""
+    found = set()
+    for case in read_cases(folder):
+        path = _steps_file(folder, case["id"])
+        with contextlib.suppress(ResultsError):
+            _row(case, _samples(path, str(path)))
+            found.add(case["id"])
+    return found
 
 
 def read_cases(folder: Path) -> list[dict[str, Any]]:
@@ -80,14 +106,14 @@ def read_cases(folder: Path) -> list[dict[str, Any]]:
 
 
 def load(folder: Path) -> pandas.DataFrame:
-    """One row per case, sorted by board, model, threads and block.
+    """One row per case, sorted by board, model, threads and block; older rows of a case before newer ones.
 
     Columns: what was run (`board`, `clock`, `model`, `weights`, `precision`, `block`, `threads`, `n`), and in
     nanoseconds (on the virtual board: instructions) `budget`, `first`, `session`, `p50` ... `p99.9`, `max`, `mean`,
-    `std`; `misses`, `miss_rate_bound`; `rtf` (p50 / budget; on the virtual board NaN); `mips` (million
+    `std`; `misses`, `miss_rate_bound` and `rtf` (p50 / budget), on the virtual board NaN; `mips` (million
     instructions per second of audio; elsewhere NaN); memory in kB: `peak_kb`, `private_kb`, `model_kb`
-    (after the run minus after importing ONNX Runtime); `file_bytes`, `parameters`,
-    `denormals_flushed`, and the versions: `python`, `onnxruntime`, `kernel`, `cpu`.
+    (after the run minus after importing ONNX Runtime); `file_bytes` (graph and weights), `parameters`,
+    `denormals_flushed`; where: `release`, `runtime`, `runner` (their hashes), `python`, `onnxruntime`, `kernel`, `cpu`.
 
     Raises:
         ResultsError: no results there, or not ours to read.
@@ -95,45 +121,75 @@ def load(folder: Path) -> pandas.DataFrame:
     cases = read_cases(folder)
     if not cases:
         raise ResultsError(f"no results in {folder}: measure first, with tonearm sweep -o {folder}")
-    rows = pandas.DataFrame([_row(folder, case) for case in cases])
-    return rows.sort_values(["board", "model", "threads", "block"], ignore_index=True)
+    paths = [_steps_file(folder, case["id"]) for case in cases]
+    rows = [_row(case, _samples(path, str(path))) for case, path in zip(cases, paths, strict=True)]
+    table = pandas.DataFrame(rows)
+    return table.sort_values(["board", "model", "threads", "block"], ignore_index=True, kind="stable")
 
 
-def _row(folder: Path, case: dict[str, Any]) -> dict[str, Any]:
-    path = folder / STEPS / f"{case['id']}.npz"
+def _samples(source: Path | IO[bytes], name: str) -> dict[str, np.ndarray]:
     try:
-        arrays = read_arrays(path)
-        first, steps = int(arrays["first_ns"][0]), arrays["step_ns"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ResultsError(f"{path} is damaged or missing: {error}; measure again into a new folder") from error
-    record, request = case["record"], case["record"]["request"]
-    budget = 1e9 * request["block"] / case["sample_rate"]
-    row = summarise(steps, budget)
-    instructions = case["clock"] == INSTRUCTIONS
-    memory = record["memory"]
+        arrays = read_arrays(source)
+        if not arrays["first_ns"].size or not arrays["step_ns"].size:
+            raise ValueError("no steps")
+    except UNREADABLE as error:
+        hint = "run the same sweep again to measure it anew"
+        raise ResultsError(f"{name} is damaged or missing: {error!r}; {hint}") from error
+    return arrays
+
+
+def _row(case: dict[str, Any], samples: dict[str, np.ndarray]) -> dict[str, Any]:
+    try:
+        return {**_what(case), **_cost(case, samples), **_memory(case["record"]["memory"]), **_where(case)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"case {case.get('id')} is no result: {error!r}") from error
+
+
+def _what(case: dict[str, Any]) -> dict[str, Any]:
+    request = case["record"]["request"]
     return {
         "board": case["board"],
         "clock": case["clock"],
-        "model": record["model"],
+        "model": case["record"]["model"],
         "weights": case["weights"],
         "precision": case["precision"],
         "block": request["block"],
         "threads": request["threads"],
+        "file_bytes": case["file_bytes"],
+        "parameters": sum(case["parameters"].values()),
+    }
+
+
+def _cost(case: dict[str, Any], samples: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Step times and what follows from them; an instruction count neither meets nor misses a deadline."""
+    steps = samples["step_ns"]
+    budget = 1e9 * case["record"]["request"]["block"] / case["sample_rate"]
+    row = summarise(steps, budget)
+    load = row["p50"] / budget
+    timed = {"rtf": load, "mips": np.nan}
+    counted = {"rtf": np.nan, "mips": load * 1e3, "misses": np.nan, "miss_rate_bound": np.nan}
+    return {
         "n": steps.size,
         "budget": budget,
-        "first": first,
-        "session": record["seconds"]["session"] * 1e9,
+        "first": int(samples["first_ns"][0]),
+        "session": case["record"]["seconds"]["session"] * 1e9,
         **row,
-        "rtf": np.nan if instructions else row["p50"] / budget,
-        "mips": row["p50"] / budget * 1e3 if instructions else np.nan,
+        **(counted if case["clock"] == INSTRUCTIONS else timed),
+    }
+
+
+def _memory(memory: dict[str, dict[str, int]]) -> dict[str, int]:
+    return {
         "peak_kb": memory["run"]["peak_kb"],
         "private_kb": memory["run"]["private_kb"],
         "model_kb": memory["run"]["private_kb"] - memory["onnxruntime"]["private_kb"],
-        "file_bytes": case["file_bytes"],
-        "parameters": sum(case["parameters"].values()),
-        "denormals_flushed": record["denormals_flushed"],
-        "python": record["python"],
-        "onnxruntime": record["onnxruntime"],
-        "kernel": case["facts"]["kernel"],
-        "cpu": case["facts"]["cpu"],
+    }
+
+
+def _where(case: dict[str, Any]) -> dict[str, Any]:
+    record, facts = case["record"], case["facts"]
+    return {
+        **{key: case[key] for key in ("release", "runtime", "runner")},
+        **{key: record[key] for key in ("denormals_flushed", "python", "onnxruntime")},
+        **{key: facts[key] for key in ("kernel", "cpu")},
     }

@@ -37,5 +37,5 @@ def summarise(step_ns: np.ndarray, budget_ns: float) -> dict[str, float]:
         "mean": float(step_ns.mean()),
         "std": float(step_ns.std(ddof=1)) if n > 1 else math.nan,
         "misses": misses,
-        "miss_rate_bound": 3 / n if misses == 0 else math.nan,
+        "miss_rate_bound": min(1.0, 3 / n) if misses == 0 else math.nan,
     }

@@ -18,7 +18,8 @@ from ..device.releases import TASK_SECONDS, Release, install, release_path, run_
 from ..device.ssh import Connection
 from ..runtime.bundle import Bundle
 from .console import Report
-from .results import INSTRUCTIONS, TIME, append, read_cases
+from .deploy import ensure_proven
+from .results import INSTRUCTIONS, TIME, append, finished
 
 SEED = 0
 STEPS = 1000
@@ -62,7 +63,9 @@ def sweep(
         site = prepare(connection, report)
         _check_threads(name, threads, site.facts["cores"])
         releases = {bundle.digest: install(connection, bundle, report) for bundle in bundles}
-        done = {entry["id"] for entry in read_cases(folder)}
+        for bundle in bundles:
+            ensure_proven(connection, site, bundle, releases[bundle.digest], report)
+        done = finished(folder)
         todo = [case for case in cases if _identity(name, site, case, _request(name, case, steps)) not in done]
         for index, case in enumerate(todo):
             report(f"{case.bundle.name}, block {case.block}, {case.threads} thread(s)", index, len(todo))
@@ -103,7 +106,7 @@ def _measure(connection: Connection, site: Site, release: Release, case: Case, f
     entry = {
         "board": connection.name,
         "clock": INSTRUCTIONS if is_virtual(connection.name) else TIME,
-        "facts": {key: value for key, value in site.facts.items() if key not in ("missing_objects", "missing_trees")},
+        "facts": site.facts,
         "runtime": site.runtime,
         "runner": site.runner,
         "release": release_path(bundle),
@@ -111,7 +114,13 @@ def _measure(connection: Connection, site: Site, release: Release, case: Case, f
         "weights": bundle.weights,
         "precision": bundle.precision,
         "parameters": bundle.parameters,
-        "file_bytes": sum(file.size for name, file in bundle.files.items() if name != bundle.golden),
+        "file_bytes": _bytes_of(bundle, case.block),
         "record": record,
     }
     append(folder, _identity(connection.name, site, case, request), entry, files["samples.npz"])
+
+
+def _bytes_of(bundle: Bundle, block: int) -> int:
+    """What one block size needs on disk: its graph and the weights."""
+    others = {bundle.golden, *bundle.graphs.values()} - {bundle.graphs[block]}
+    return sum(file.size for name, file in bundle.files.items() if name not in others)

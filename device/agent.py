@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,6 +45,7 @@ ARM_PARTS = {
     "0xd08": "Cortex-A72",
     "0xd0b": "Cortex-A76",
 }
+DAY = 86400
 TAIL = 400  # characters of a dead process's last line that travel back
 
 
@@ -56,7 +58,7 @@ class RefusalError(Exception):
 
 
 def facts(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """What this board is and has. Lists what of `objects` and `trees` is missing."""
+    """What this board is and has."""
     meminfo = dict(line.split(":", 1) for line in read("/proc/meminfo").splitlines() if ":" in line)
     libc, version = platform.libc_ver()
     current = root / "current"
@@ -76,10 +78,39 @@ def facts(root: Path, request: dict[str, Any]) -> dict[str, Any]:
         "free_bytes": shutil.disk_usage(root).free,
         "root": str(root),
         "current": str(current.readlink()) if current.is_symlink() else "",
-        "missing_objects": [sha for sha in request.get("objects", []) if not (root / "objects" / sha).is_file()],
-        "missing_trees": [tree for tree in request.get("trees", []) if not inside(root, tree).is_dir()],
-        "proofs": [name for name in request.get("proofs", []) if inside(root, name).is_file()],
     }
+
+
+def missing(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Which of `objects` (hashes) and `paths` are not here."""
+    return {
+        "objects": [sha for sha in request["objects"] if not (root / "objects" / sha).is_file()],
+        "paths": [name for name in request["paths"] if not inside(root, name).exists()],
+    }
+
+
+def verify(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Whether the folder `path` holds `contents` (name -> sha256); damaged objects are taken away."""
+    folder = inside(root, request["path"])
+    if not folder.is_dir():
+        return {"whole": False}
+    hashes = {name: file_hash(inside(folder, name)) for name in request["contents"]}
+    damaged = [sha256 for name, sha256 in request["contents"].items() if hashes[name] != sha256]
+    for sha256 in damaged:  # a file of a release is a link to its object
+        inside(root, f"objects/{sha256}").unlink(missing_ok=True)
+    return {"whole": not damaged}
+
+
+def file_hash(path: Path) -> str:
+    """A file's sha256, or nothing when there is no file."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            for chunk in iter(lambda: file.read(1 << 20), b""):
+                digest.update(chunk)
+    except OSError:
+        return ""
+    return digest.hexdigest()
 
 
 def cpu() -> str:
@@ -149,8 +180,8 @@ def tree(root: Path, request: dict[str, Any]) -> dict[str, Any]:
             place = inside(new, name)
             place.parent.mkdir(parents=True, exist_ok=True)
             source = inside(root, f"objects/{sha256}")
-            if hashlib.sha256(source.read_bytes()).hexdigest() != sha256:
-                source.unlink()
+            if file_hash(source) != sha256:
+                source.unlink(missing_ok=True)
                 raise RefusalError("hash", f"{name} is damaged on the board; deploy again to push it anew")
             link(source, place)
     return {"path": str(target)}
@@ -168,14 +199,34 @@ def link(source: Path, place: Path) -> None:
 def building(target: Path) -> Any:
     """A fresh folder that becomes `target` when the block ends well, and vanishes otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_out(target.parent, "*.part")
     new = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent))
     try:
         yield new
         os.sync()
-        if not target.is_dir():
-            new.rename(target)
+        replace_folder(new, target)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """`new` as `target`, in place of a damaged one, or the old one back."""
+    aside = new.with_suffix(".aside.part")
+    if target.is_dir():
+        target.rename(aside)
+    try:
+        new.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep_out(folder: Path, pattern: str) -> None:
+    """Remove what a power cut left behind a day ago or earlier."""
+    for path in folder.glob(pattern):
+        if path.stat().st_mtime < time.time() - DAY:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -183,8 +234,7 @@ def runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     target = inside(root, request["path"])
     with building(target) as new:
         for sha256 in request["wheels"]:
-            with zipfile.ZipFile(inside(root, f"objects/{sha256}")) as wheel:
-                wheel.extractall(new)
+            unpack(inside(root, f"objects/{sha256}"), new)
         tried = run_python(["-c", "import numpy, onnxruntime"], new, root, 600)
         if tried.returncode != 0:
             raise RefusalError(
@@ -193,6 +243,16 @@ def runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     for sha256 in request["wheels"]:
         inside(root, f"objects/{sha256}").unlink()
     return {"path": str(target)}
+
+
+def unpack(wheel: Path, folder: Path) -> None:
+    """Unpack a wheel; a damaged one is taken away."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+    except zipfile.BadZipFile as error:
+        wheel.unlink()
+        raise RefusalError("hash", f"a wheel is damaged ({error})") from None
 
 
 def run_python(arguments: list[str], path: Path, folder: Path, deadline: float) -> subprocess.CompletedProcess[str]:
@@ -253,6 +313,7 @@ def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]
     """Run the runner in a job folder: files in, record and files out, the folder gone."""
     jobs = root / "jobs"
     jobs.mkdir(parents=True, exist_ok=True)
+    sweep_out(jobs, "*")
     with tempfile.TemporaryDirectory(dir=jobs) as name:
         job = Path(name)
         for file in request["files"]:
@@ -268,29 +329,19 @@ def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]
     return {}
 
 
-def check(root: Path, release: Path, contents: dict[str, str]) -> None:
-    """Compare a release with its hashes; a damaged one is taken away, so that the next deploy makes it anew."""
-    for name, sha256 in contents.items():
-        path = inside(release, name)
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            shutil.rmtree(release)
-            inside(root, f"objects/{sha256}").unlink(missing_ok=True)
-            raise RefusalError(
-                "hash", f"{name} was damaged on the board and is taken away; deploy again to push it anew"
-            )
+def proof(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Keep the proof of parity of a release, at `path`."""
+    path = inside(root, request["path"])
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(request["parity"]))
+    part.replace(path)
+    return {}
 
 
 def switch(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Keep the proof of parity, if a new one comes along, and point `current` at the release, by one rename."""
-    release = inside(root, request["release"])
-    if not release.is_dir():
+    """Point `current` at the release, by one rename."""
+    if not inside(root, request["release"]).is_dir():
         raise RefusalError("release", f"{request['release']} is not on the board")
-    check(root, release, request["contents"])
-    if request["parity"] is not None:
-        proof = inside(root, request["proof"])
-        part = proof.with_name(proof.name + ".part")
-        part.write_text(json.dumps(request["parity"]))
-        part.replace(proof)
     new = root / f"current.{os.getpid()}.part"
     new.unlink(missing_ok=True)
     new.symlink_to(request["release"])
@@ -314,7 +365,15 @@ def main() -> None:
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
     root = Path(request["root"]).expanduser()
-    commands = {"facts": facts, "tree": tree, "runtime": runtime, "switch": switch}
+    commands = {
+        "facts": facts,
+        "missing": missing,
+        "verify": verify,
+        "tree": tree,
+        "runtime": runtime,
+        "proof": proof,
+        "switch": switch,
+    }
     try:
         root.mkdir(parents=True, exist_ok=True)
         if request["command"] == "run":

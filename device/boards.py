@@ -45,8 +45,13 @@ def read_boards() -> dict[str, dict[str, Any]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UnknownBoardError(f'{path}: {error}; a board is written as [name] and host = "..."') from error
     for name, entry in boards.items():
+        if name == LOOPBACK or is_virtual(name):
+            raise UnknownBoardError(f"{path}: [{name}] is the name of a built-in board; call yours something else")
         if not isinstance(entry, dict) or not isinstance(entry.get("host"), str):
             raise UnknownBoardError(f'{path}: [{name}] needs host = "..."')
+        unknown = sorted(set(entry) - {"host", *_OPTIONAL})
+        if unknown:
+            raise UnknownBoardError(f"{path}: [{name}] has {unknown[0]}; a board has host, {', '.join(_OPTIONAL)}")
         wrong = [key for key, kind in _OPTIONAL.items() if key in entry and type(entry[key]) is not kind]
         if wrong:
             raise UnknownBoardError(f"{path}: [{name}] has a {wrong[0]} that is not {_OPTIONAL[wrong[0]].__name__}")
@@ -58,8 +63,7 @@ def find_endpoint(name: str) -> Endpoint:
     boards = read_boards()
     config = _ssh_config()
     entry = boards.get(name, {})
-    patterns = config.get_hostnames() - {"*"}
-    if not entry and not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+    if not entry and not _is_host(name):
         known = ", ".join([LOOPBACK, VIRTUAL, *boards])
         raise UnknownBoardError(
             f"unknown board {name!r}: the boards are {known}. To add one, write to {boards_file()}: "
@@ -78,9 +82,23 @@ def find_endpoint(name: str) -> Endpoint:
     )
 
 
-def _ssh_config() -> paramiko.SSHConfig:
+def _ssh_config_text() -> str:
     path = Path("~/.ssh/config").expanduser()
-    return paramiko.SSHConfig.from_path(str(path)) if path.is_file() else paramiko.SSHConfig()
+    return path.read_text(errors="replace") if path.is_file() else ""
+
+
+def _ssh_config() -> paramiko.SSHConfig:
+    try:
+        return paramiko.SSHConfig.from_text(_ssh_config_text())
+    except paramiko.ConfigParseError as error:
+        raise UnknownBoardError(f"~/.ssh/config makes no sense: {error}") from error
+
+
+def _is_host(name: str) -> bool:
+    """Whether a `Host` line of ~/.ssh/config is about that name, apart from the one for all hosts."""
+    lines = [line.replace("=", " ", 1).split() for line in _ssh_config_text().splitlines()]
+    patterns = {word for line in lines if line and line[0].lower() == "host" for word in line[1:]}
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns - {"*"})
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import gzip
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ IDLE_MINUTES = 30
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the stage's number from 1, and the number of stages."""
 
+_AS_ROOT = ["unshare", "--map-root-user"]
 _STAGES = (
     "fetch package lists",
     "download packages",
@@ -124,6 +126,11 @@ def build_image(
             raise ImageError(f"the image could not be written: {exc}") from exc
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def can_be_root() -> bool:
+    """Whether files can be given to root inside an image: as root, or in a user namespace of our own."""
+    return os.geteuid() == 0 or subprocess.run([*_AS_ROOT, "true"], capture_output=True, timeout=60).returncode == 0
 
 
 @contextmanager
@@ -254,7 +261,7 @@ def _make_file_system(root: Path, disk: Path) -> None:
     Nothing is left for the board's kernel to initialise in the background: that would disturb measurements.
     """
     used_mib = sum(path.lstat().st_size for path in root.rglob("*")) >> 20
-    as_root = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
+    as_root = [] if os.geteuid() == 0 else _AS_ROOT
     options = "root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0"
     make = ["mke2fs", "-q", "-t", "ext4", "-E", options, "-d", root, disk, f"{used_mib + _FREE_MIB}M"]
     try:

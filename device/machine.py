@@ -29,16 +29,27 @@ def start(name: str, progress: Progress) -> Endpoint:
     running = virtual.endpoint(name)
     if running:
         return running
-    missing = virtual.missing_programs()
-    if missing:
-        raise ImageError(
-            f"the virtual board needs {', '.join(missing)}: sudo apt install {' '.join(missing)}; "
-            "or use --board loopback, which needs nothing"
-        )
+    reason = obstacle()
+    if reason:
+        raise ImageError(f"{reason}; or use --board loopback, which needs nothing")
     keys = platformdirs.user_cache_path("tonearm") / "virtual" / "keys"
     authorized, host_key = ensure_key(keys / "user_key"), ensure_key(keys / "host_key")
     folder = _ensure_image(keys.parent, authorized, host_key, progress)
     return virtual.up(name, folder, keys / "user_key", host_key, progress)
+
+
+def obstacle() -> str:
+    """Why this machine can't have a virtual board and what to do about it, or nothing."""
+    missing = virtual.missing_programs()
+    if missing:
+        return f"the virtual board needs {', '.join(missing)}: sudo apt install {' '.join(missing)}"
+    if not image.can_be_root():
+        return "to build the virtual board, an ordinary user needs user namespaces, which are denied here: run as root"
+    try:
+        rootfs.debian_mirror()
+    except ImageError as error:
+        return str(error)
+    return ""
 
 
 def _ensure_image(parent: Path, authorized: str, host_key: str, progress: Progress) -> Path:
@@ -50,7 +61,16 @@ def _ensure_image(parent: Path, authorized: str, host_key: str, progress: Progre
         return folder
     with tempfile.TemporaryDirectory() as unpacked:
         for wheel in wheels:
-            zipfile.ZipFile(wheel).extractall(unpacked)
+            _unpack(wheel, Path(unpacked))
         baked = {f"/root/.tonearm/{runtime_name(wheels)}": Path(unpacked)}
         image.build_image(folder, baked, authorized, parent / "keys" / "host_key", progress)
     return folder
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+    except zipfile.BadZipFile as error:
+        wheel.unlink()
+        raise ImageError(f"{wheel.name} was damaged and is taken out of the cache; try again") from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import platformdirs
 
 from .errors import AgentError, WheelError
+from .facts import read_facts
+from .image import Progress
 from .ssh import Connection, Upload
 
 # Pinned, so that two boards, and the same board next year, run the same code. The newest ONNX Runtime that has
@@ -27,8 +30,6 @@ PINNED_NEWER = ("onnxruntime==1.31.1", "numpy==2.4.6")
 OLDEST_GLIBC = 17  # 2.17: manylinux2014
 HEADROOM = 4  # unpacked wheels are about four times their size
 DOWNLOAD_SECONDS = 900
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def fetch_wheels(machine: str, python: tuple[int, int], glibc_minor: int) -> lis
     folder = platformdirs.user_cache_path("tonearm") / "wheels" / f"{machine}-cp{python[0]}{python[1]}-{glibc_minor}"
     found = _cached(folder, packages)
     if found is None:
-        _download(folder, packages, machine, python, glibc_minor)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            _download(Path(temporary), packages, machine, python, glibc_minor)
+            _keep(Path(temporary), folder)
         found = _cached(folder, packages)
     if found is None:
         raise WheelError(f"the package index gave no wheels of {' and '.join(packages)} for {machine}")
@@ -61,6 +65,13 @@ def fetch_wheels(machine: str, python: tuple[int, int], glibc_minor: int) -> lis
 def _cached(folder: Path, packages: tuple[str, ...]) -> list[Path] | None:
     matches = [sorted(folder.glob(package.replace("==", "-") + "-*.whl")) for package in packages]
     return [wheels[0] for wheels in matches] if all(matches) else None
+
+
+def _keep(downloaded: Path, folder: Path) -> None:
+    """Move whole wheels into the cache, one rename each: a broken download leaves none there."""
+    folder.mkdir(exist_ok=True)
+    for wheel in downloaded.glob("*.whl"):
+        wheel.replace(folder / wheel.name)
 
 
 def _download(folder: Path, packages: tuple[str, ...], machine: str, python: tuple[int, int], glibc_minor: int) -> None:
@@ -120,21 +131,27 @@ def prepare(connection: Connection, progress: Progress = lambda text, done, tota
         WheelError: no ONNX Runtime for this machine and Python.
         NoSpaceError, AgentError, UnreachableError: see `Connection.ask`.
     """
-    facts, _ = connection.ask("facts")
+    facts = read_facts(connection)
     wheels = wheels_for(connection.name, facts)
     files = runner_files()
     site = Site(facts, runtime_name(wheels), runner_name(files))
-    state, _ = connection.ask("facts", trees=[site.runtime, site.runner])
-    if site.runtime in state["missing_trees"]:
+    absent = missing_paths(connection, [site.runtime, site.runner])
+    if site.runtime in absent:
         _install_runtime(connection, site, wheels, progress)
-    if site.runner in state["missing_trees"]:
+    if site.runner in absent:
         push_tree(connection, site.runner, files, progress)
     return site
 
 
+def missing_paths(connection: Connection, paths: list[str]) -> list[str]:
+    """Which of `paths`, below the board's root, are not there."""
+    state, _ = connection.ask("missing", objects=[], paths=paths)
+    return [path for path in paths if path in state.get("paths", paths)]
+
+
 def wheels_for(name: str, facts: dict[str, Any]) -> list[Path]:
     """Wheels that fit a board's facts; `WheelError` says why there can be none."""
-    libc, version = facts["libc"]
+    libc = facts["libc"]
     if libc != "glibc":
         raise WheelError(
             f"{name}: ONNX Runtime has wheels for glibc only, this board has {libc or 'another C library'}"
@@ -142,7 +159,7 @@ def wheels_for(name: str, facts: dict[str, Any]) -> list[Path]:
     if facts["bits"] != 64:
         raise WheelError(f"{name}: ONNX Runtime has no wheels for 32-bit {facts['machine']}; use a 64-bit system there")
     major, minor, _ = facts["python"]
-    return fetch_wheels(facts["machine"], (major, minor), int(version.split(".")[1]))
+    return fetch_wheels(facts["machine"], (major, minor), int(re.split(r"\D", facts["libc_version"])[1]))
 
 
 def _install_runtime(connection: Connection, site: Site, wheels: list[Path], progress: Progress) -> None:
@@ -173,8 +190,8 @@ def push_objects(
 ) -> int:
     """Push what of `uploads` the board does not hold yet, by hash; the number of bytes."""
     by_hash = {upload.entry["sha256"]: upload for upload in uploads}
-    state, _ = connection.ask("facts", objects=list(by_hash))
-    missing = [by_hash[sha256] for sha256 in state["missing_objects"]]
+    state, _ = connection.ask("missing", objects=list(by_hash), paths=[])
+    missing = [upload for sha256, upload in by_hash.items() if sha256 in state.get("objects", by_hash)]
     total = sum(len(upload.content) for upload in missing)
     if missing:
         progress(text, 0, total)

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.runner import FORMAT
-from .provision import Progress, Site, push_tree
+from .errors import AgentError
+from .provision import Progress, Site, missing_paths, push_tree
 from .ssh import ANSWER_SECONDS, Connection, Sent, Upload
 
 TASK_SECONDS = 900
@@ -18,11 +19,10 @@ TASK_SECONDS = 900
 
 @dataclass(frozen=True)
 class Release:
-    """A bundle on a board: its folder below the root, the bytes that were pushed for it, its files' hashes."""
+    """A bundle on a board: its folder below the root, and how many bytes had to be pushed for it."""
 
     path: str
     pushed: int
-    contents: dict[str, str]
 
 
 def release_path(bundle: Bundle) -> str:
@@ -40,11 +40,11 @@ def install(connection: Connection, bundle: Bundle, progress: Progress = lambda 
     bundle.check_files()
     path = release_path(bundle)
     contents = {MANIFEST: bundle.digest, **{name: file.sha256 for name, file in bundle.files.items()}}
-    state, _ = connection.ask("facts", trees=[path])
-    if path not in state["missing_trees"]:
-        return Release(path, 0, contents)
+    state, _ = connection.ask("verify", path=path, contents=contents)
+    if state.get("whole") is True:
+        return Release(path, 0)
     files = {name: (bundle.folder / name).read_bytes() for name in contents}
-    return Release(path, push_tree(connection, path, files, progress), contents)
+    return Release(path, push_tree(connection, path, files, progress))
 
 
 def prove(
@@ -62,7 +62,12 @@ def prove(
     """
     request = {"task": "parity", "blocks": sorted(bundle.graphs), "frames": frames}
     record, _ = run_task(connection, site, release, request, on_progress=on_progress)
-    return record["parity"]
+    try:
+        return [
+            {"block": int(e["block"]), "frames": int(e["frames"]), "error": float(e["error"])} for e in record["parity"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise AgentError(f"{connection.name}: its record of parity makes no sense: {error!r}") from error
 
 
 def proof_path(site: Site, release: Release) -> str:
@@ -72,18 +77,17 @@ def proof_path(site: Site, release: Release) -> str:
 
 def is_proven(connection: Connection, site: Site, release: Release) -> bool:
     """Whether the release has passed on this board with this runtime and runner."""
-    state, _ = connection.ask("facts", proofs=[proof_path(site, release)])
-    return bool(state["proofs"])
+    return not missing_paths(connection, [proof_path(site, release)])
 
 
-def switch(connection: Connection, site: Site, release: Release, parity: list[dict[str, Any]] | None) -> None:
-    """Make the release current, by one rename, and keep `parity` as its proof (None: it has one).
+def keep_proof(connection: Connection, site: Site, release: Release, parity: list[dict[str, Any]]) -> None:
+    """Keep on the board that the release has passed there."""
+    connection.ask("proof", path=proof_path(site, release), parity=parity)
 
-    Raises:
-        AgentError: a file of the release is not on the board as it was pushed.
-    """
-    proof = proof_path(site, release)
-    connection.ask("switch", release=release.path, proof=proof, parity=parity, contents=release.contents)
+
+def switch(connection: Connection, release: Release) -> None:
+    """Make the release current, by one rename."""
+    connection.ask("switch", release=release.path)
 
 
 def run_task(
@@ -102,7 +106,7 @@ def run_task(
         AgentError: what the runner could not do, in its own words; or it died, or missed the deadline (seconds).
     """
     bundle = f"{site.facts['root']}/{release.path}"
-    return connection.ask(
+    record, files = connection.ask(
         "run",
         uploads or [],
         runtime=site.runtime,
@@ -113,3 +117,6 @@ def run_task(
         deadline=deadline,
         request={"format": FORMAT, "bundle": bundle, **request},
     )
+    if any(name not in files for name in fetch or []):
+        raise AgentError(f"{connection.name}: the runner wrote no {', '.join(fetch or [])}")
+    return record, files

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,12 @@ from importlib import resources
 from typing import Any
 
 import paramiko
+from paramiko.hostkeys import InvalidHostKey
 
 from .endpoint import Endpoint
 from .errors import AgentError, BoardError, HostKeyError, NoSpaceError, UnreachableError
+
+logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what goes wrong is raised, and said once
 
 ANSWER = b"TONEARM-1 "
 PROGRESS = b"TONEARM-1-PROGRESS "
@@ -53,7 +57,7 @@ class Connection:
         """Connect to `endpoint`, which people call `name`; everything we do there stays below `root`."""
         self.name, self.root = name, root
         self.bytes_sent = 0
-        self._client = _connect(name, endpoint)
+        self._client = open_client(name, endpoint)
 
     def __enter__(self) -> Connection:
         return self
@@ -94,7 +98,7 @@ class Connection:
             raise EOFError("not connected any more")
         channel = transport.open_session(timeout=CONNECT_SECONDS)
         channel.settimeout(ANSWER_SECONDS)
-        channel.exec_command(f"python3 -S -s -c {shlex.quote(_BOOTSTRAP)} {len(_agent())}")
+        channel.exec_command(f"python3 -I -S -c {shlex.quote(_BOOTSTRAP)} {len(_agent())}")
         return channel
 
     def _send(self, channel: paramiko.Channel, request: bytes, parts: Iterator[bytes]) -> None:
@@ -118,13 +122,13 @@ class Connection:
             if line.startswith(PROGRESS):
                 _tell(line[len(PROGRESS) :], on_progress)
                 continue
-            said += line
+            said = (said + line)[-CHUNK:]
         try:
             header = json.loads(line[len(ANSWER) :])
             if "error" in header:
                 raise self._refusal(header)
             sizes = {str(file["name"]): int(file["size"]) for file in header["files"]}
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise AgentError(f"{self.name}: its answer makes no sense: {line[:80]!r}") from error
         files = {name: reader.read(size) for name, size in sizes.items()}
         if any(len(files[name]) != size for name, size in sizes.items()):
@@ -138,7 +142,8 @@ class Connection:
         return AgentError(message, kind=str(header.get("kind", "")))
 
     def _silence(self, channel: paramiko.Channel, said: bytes) -> AgentError:
-        status = channel.recv_exit_status()
+        channel.status_event.wait(CONNECT_SECONDS)
+        status = channel.exit_status
         if status == -1 and not channel.eof_received:
             raise EOFError("closed before the answer")
         error = channel.makefile_stderr("rb").read(CHUNK)
@@ -166,7 +171,7 @@ _BOOTSTRAP = (
 def _tell(line: bytes, on_progress: Sent) -> None:
     """Pass on a line `done total`; anything else is somebody's chatter."""
     words = line.split()
-    if len(words) == 2 and all(word.isdigit() for word in words):
+    if len(words) == 2 and all(word.isdigit() and len(word) < 10 for word in words):
         on_progress(int(words[0]), int(words[1]))
 
 
@@ -181,18 +186,14 @@ def _with_progress(uploads: Sequence[Upload], on_sent: Sent) -> Iterator[bytes]:
             on_sent(sent, total)
 
 
-def _connect(name: str, endpoint: Endpoint) -> paramiko.SSHClient:
+def open_client(name: str, endpoint: Endpoint) -> paramiko.SSHClient:
+    """An authenticated client; `HostKeyError` or `UnreachableError` say why there is none and what to do."""
     if endpoint.key_file and not endpoint.key_file.is_file():
         raise UnreachableError(f"{name}: its key {endpoint.key_file} is not there")
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(_Refuse(name, endpoint))
-    address = _address(endpoint)
-    if endpoint.host_key is None:
-        client.load_system_host_keys()
-    else:
-        kind, data = endpoint.host_key.split()[:2]
-        client.get_host_keys().add(address, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(data)))
     try:
+        _load_host_keys(client, endpoint)
         client.connect(
             endpoint.host,
             port=endpoint.port,
@@ -207,10 +208,22 @@ def _connect(name: str, endpoint: Endpoint) -> paramiko.SSHClient:
     except HostKeyError:
         client.close()
         raise
-    except (paramiko.SSHException, OSError, EOFError) as error:
+    except InvalidHostKey as error:
+        raise HostKeyError(f"{name}: a line of ~/.ssh/known_hosts makes no sense: {error.line}") from error
+    except (paramiko.SSHException, OSError, EOFError, UnicodeError) as error:
         client.close()
         raise _refused(name, endpoint, error) from error
     return client
+
+
+def _load_host_keys(client: paramiko.SSHClient, endpoint: Endpoint) -> None:
+    """The one key a built-in board must have, or the person's known_hosts."""
+    if endpoint.host_key is None:
+        client.load_system_host_keys()
+        return
+    kind, data = endpoint.host_key.split()[:2]
+    key = paramiko.PKey.from_type_string(kind, base64.b64decode(data))
+    client.get_host_keys().add(_address(endpoint), kind, key)
 
 
 def _refused(name: str, endpoint: Endpoint, error: Exception) -> BoardError:

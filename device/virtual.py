@@ -14,7 +14,6 @@ import re
 import signal
 import socket
 import time
-from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from . import rootfs
 from .endpoint import Endpoint
 from .errors import BoardError
 from .image import Progress, exclusive
+from .ssh import open_client
 
 BOOT_TIMEOUT_S = 120.0
 _POWER_OFF_TIMEOUT_S = 20.0
@@ -225,24 +225,7 @@ def _ends_within(folder: Path, timeout_s: float) -> bool:
 def _ask_to_power_off(folder: Path) -> None:
     """Tell the board's first process to sync and power off; a board that can't be asked is ended anyway."""
     try:
-        where = _read_endpoint(folder)
-        with paramiko.SSHClient() as client:
-            _connect(client, where)
+        with open_client(folder.name, _read_endpoint(folder)) as client:
             client.exec_command("echo >/run/power", timeout=5)[1].read()
-    except (OSError, EOFError, ValueError, paramiko.SSHException):
+    except (BoardError, OSError, EOFError, ValueError, paramiko.SSHException):
         return
-
-
-def _connect(client: paramiko.SSHClient, where: Endpoint) -> None:
-    key_type, key = str(where.host_key).split()[:2]
-    expected = paramiko.PKey.from_type_string(key_type, b64decode(key))
-    client.get_host_keys().add(f"[{where.host}]:{where.port}", key_type, expected)
-    client.connect(
-        where.host,
-        where.port,
-        where.user,
-        key_filename=str(where.key_file),
-        timeout=20,
-        allow_agent=False,
-        look_for_keys=False,
-    )

@@ -15,12 +15,10 @@ Simplifier = Callable[[bytes], bytes]
 
 
 def onnxsim_simplify(graph: bytes) -> bytes:
-    """A serialized graph through onnxsim; it must say itself that the result is equivalent."""
+    """A serialized graph through onnxsim. Whether it computes the same is seen when the bundle is verified."""
     import onnxsim
 
-    simplified, equal = onnxsim.simplify(onnx.load_from_string(graph))
-    if not equal:
-        raise ValueError("onnxsim's own check says that the simplified graph differs")
+    simplified, _ = onnxsim.simplify(onnx.load_from_string(graph))
     simplified.ir_version = onnx.load_from_string(graph).ir_version
     return simplified.SerializeToString()
 

@@ -105,8 +105,13 @@ def export_bundle(
 
 
 def _check_folder(folder: Path) -> None:
-    """`ExportError` when a bundle in `folder` would take the place of something that is none."""
-    if folder.exists() and not (folder / MANIFEST).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+    """`ExportError` when a bundle in `folder` would take the place of something else."""
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    try:
+        known = {MANIFEST, *read_bundle(folder).files} if found else set()
+    except RunnerError:
+        known = set()
+    if found - known or (folder.exists() and not folder.is_dir()):
         raise ExportError(f"{folder} is there and is no bundle: name another folder, or move it away")
 
 
@@ -164,10 +169,15 @@ def _write(
     for block, graph in copies.items():
         stamp(graph, module, facts["name"], block)
         (folder / facts["graphs"][str(block)]).write_bytes(graph.SerializeToString())
-    write_arrays(folder / GOLDEN, _cut(golden, module, GOLDEN_FRAMES))
+    write_arrays(folder / GOLDEN, _cut(golden, module, _shipped_frames(max(graphs) // module.hop)))
     files = {path.name: {"sha256": sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps(facts | {"files": files}, indent=1))
     return _verify(read_bundle(folder), golden, on_verify)
+
+
+def _shipped_frames(block_frames: int) -> int:
+    """Frames of the golden clip that travels: two blocks of every graph, so that the states count."""
+    return max(GOLDEN_FRAMES, 2 * block_frames + 1)
 
 
 def _cut(golden: dict[str, np.ndarray], module: StreamingModule, frames: int) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ Signals are `(1, frames, width)`; indexing alone is used where torch tensors com
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,6 +13,9 @@ import numpy as np
 
 from .bundle import Bundle
 from .errors import SignalError
+
+# What numpy raises when a file is no .npz of plain arrays.
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 def read_arrays(source: Path | IO[bytes]) -> dict[str, np.ndarray]:

@@ -15,14 +15,13 @@ _MXCSR_FLUSH = 1 << 15 | 1 << 6  # x86: flush to zero, denormals are zero
 _MXCSR_WORD = 7  # of x86-64 glibc's fenv_t
 
 
-def flush_denormals() -> bool:
-    """Set flush-to-zero for this thread; whether it took effect, as seen by numpy's arithmetic."""
+def flush_denormals() -> None:
+    """Set flush-to-zero for this thread, before numpy is imported; `denormals_are_flushed` tells whether it took."""
     machine = platform.machine().lower()
     if machine in ("aarch64", "arm64"):
         _set_bits(0, _FPCR_FLUSH)
     elif machine in ("x86_64", "amd64"):
         _set_bits(_MXCSR_WORD, _MXCSR_FLUSH)
-    return denormals_are_flushed()
 
 
 def denormals_are_flushed() -> bool:

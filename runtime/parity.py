@@ -25,7 +25,12 @@ def first_wrong(wanted: np.ndarray, got: np.ndarray, tolerance: float) -> int | 
 
 
 def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | None = None) -> dict[str, Any]:
-    """Stream the golden clip (or its first `frames` frames) and compare with what PyTorch rendered offline.
+    """Stream the golden clip and compare with what PyTorch rendered offline.
+
+    Args:
+        stream: where the bundle's graph runs.
+        golden: the bundle's golden vectors.
+        frames: only the first so many frames, but at least two blocks; default: all.
 
     Returns:
         `{"block", "frames", "error"}`, the error relative to full scale.
@@ -35,7 +40,7 @@ def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | No
     """
     bundle = stream.bundle
     length = golden[bundle.inputs[0].name].shape[1]
-    streamed = min(frames or length, length)
+    streamed = min(max(frames or length, 2 * stream.frames + 1), length)
     # The end of a cut clip leans on frames that were cut off: streamed, not compared.
     compared = length if streamed == length else streamed + -bundle.latency // bundle.hop
     got = stream.render({signal.name: golden[signal.name][:, :streamed] for signal in bundle.inputs})
@@ -51,8 +56,9 @@ def _compare(stream: Stream, name: str, wanted: np.ndarray, got: np.ndarray) -> 
     bundle, block = stream.bundle, stream.block
     sample = first_wrong(wanted, got, bundle.tolerance)
     if sample is not None:
+        first = (sample + bundle.latency) // block
         raise ParityError(
-            f"{bundle.name}, blocks of {block}: output {name} is wrong from block {sample // block}, sample {sample}: "
+            f"{bundle.name}, blocks of {block}: output {name} is wrong from block {first}, sample {sample}: "
             f"{got[sample]:.6g} instead of {wanted[sample]:.6g}"
         )
     return full_scale_error(wanted, got)

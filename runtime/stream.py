@@ -55,7 +55,10 @@ class Stream:
 
     def step(self) -> None:
         """Compute one block: `inputs` to `outputs`."""
-        self._run(self._bindings[self._turn])
+        try:
+            self._run(self._bindings[self._turn])
+        except Exception as error:
+            raise SessionError(f"ONNX Runtime stops in the graph for blocks of {self.block}: {error}") from error
         self._turn ^= 1
 
     def reset(self) -> None:

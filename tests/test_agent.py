@@ -98,10 +98,12 @@ def test_a_file_with_another_hash_is_refused_and_leaves_nothing(loopback: Connec
         lambda name: ("tree", {"path": name, "contents": {}}),
         lambda name: ("tree", {"path": "trees/a", "contents": {name: "0"}}),
         lambda name: ("switch", {"release": name, "parity": None, "proof": "x"}),
-        lambda name: ("facts", {"trees": [name]}),
+        lambda name: ("missing", {"objects": [], "paths": [name]}),
+        lambda name: ("verify", {"path": name, "contents": {}}),
+        lambda name: ("proof", {"path": name, "parity": []}),
         lambda name: ("runtime", {"path": name, "wheels": []}),
     ],
-    ids=["tree", "contents", "switch", "facts", "runtime"],
+    ids=["tree", "contents", "switch", "missing", "verify", "proof", "runtime"],
 )
 def test_a_name_that_leads_out_of_the_root_is_refused(
     loopback: Connection, root: Path, name: str, request_with: Callable[[str], tuple[str, dict[str, Any]]]
@@ -311,7 +313,7 @@ class Cable:
 
 
 def put_and_switch(connection: Connection, bundle: Bundle) -> None:
-    switch(connection, SITE, install(connection, bundle), None)
+    switch(connection, install(connection, bundle))
 
 
 def cut_at(endpoint: Endpoint, limit: float, bundle: Bundle) -> int:
@@ -337,7 +339,7 @@ def test_a_cut_cable_leaves_the_old_release_and_the_next_deploy_succeeds(
     root = tmp_path / "home" / ".tonearm"
     with serve(tmp_path) as endpoint, Connection("loopback", endpoint) as direct:
         push_tree(direct, OLD, {"manifest.json": b"old"}, quiet)
-        switch(direct, SITE, Release(OLD, 0, {}), None)
+        switch(direct, Release(OLD, 0))
         with pytest.raises(UnreachableError):
             cut_at(endpoint, limit, golden_bundle)
         check_whole(root, golden_bundle, f"cut after {limit} of {length} bytes")

@@ -66,6 +66,22 @@ def test_a_pattern_of_the_ssh_configuration_makes_a_board_but_not_the_one_for_al
         find_endpoint("bela")
 
 
+def test_match_blocks_in_the_ssh_configuration_are_no_obstacle() -> None:
+    write_ssh("config", "Match host bela\n  User kim\nHost bela\n  Port 2200\n")
+    assert find_endpoint("bela") == Endpoint("bela", 2200, "kim", None, None)
+    write_boards('[pi]\nhost = "pi.local"\n')
+    assert find_endpoint("pi").host == "pi.local"
+
+
+@pytest.mark.parametrize(
+    "text", ['[virtual-lab]\nhost = "lab"\n', '[loopback]\nhost = "x"\n', '[pi]\nhost = "x"\nprot = 7\n']
+)
+def test_a_name_of_a_built_in_board_and_an_unknown_key_are_refused(text: str) -> None:
+    write_boards(text)
+    with pytest.raises(UnknownBoardError, match=r"boards\.toml: \["):
+        find_endpoint("pi")
+
+
 def test_an_unknown_board_is_answered_with_those_there_are_and_how_to_add_one() -> None:
     write_boards('[pi]\nhost = "pi.local"\n[zynthian]\nhost = "z"\n')
     with pytest.raises(UnknownBoardError, match="the boards are loopback, virtual, pi, zynthian") as unknown:

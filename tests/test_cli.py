@@ -39,7 +39,7 @@ def own_place(own_folders: None, state: Path, tmp_path: Path, monkeypatch: pytes
 
 def tonearm(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, which must be `status`."""
-    command = [sys.executable, "-m", "tonearm.bench.cli", *map(str, arguments)]
+    command = [str(Path(sys.executable).parent / "tonearm"), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == status, done.stderr
     return done

@@ -352,6 +352,17 @@ def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
     assert (folder / "thesis.txt").read_text() == "years of work"
 
 
+def test_a_manifest_does_not_make_a_folder_of_something_else_a_bundle(small: Export, tmp_path: Path) -> None:
+    for name, manifest in (("app", "{}"), ("site", (small.bundle.folder / "manifest.json").read_text())):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "manifest.json").write_text(manifest)
+        (folder / "index.html").write_text("hello")
+        with pytest.raises(ExportError, match="no bundle"):
+            export(OnePole(), folder, (HOP,))
+        assert (folder / "index.html").read_text() == "hello"
+
+
 def test_a_model_without_large_tensors_is_exported(tmp_path: Path) -> None:
     assert export(WeighsNothing(), tmp_path / "bundle", (HOP,)).error < TOLERANCE
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tonearm.bench.deploy import deploy
 from tonearm.device.errors import AgentError
-from tonearm.device.loopback import loopback_folder, serve
+from tonearm.device.loopback import serve
 from tonearm.device.provision import Site, prepare, push_objects
-from tonearm.device.releases import install, is_proven, prove, release_path, switch
+from tonearm.device.releases import install, is_proven, keep_proof, prove, release_path, switch
 from tonearm.device.ssh import Connection, Upload
 from tonearm.runtime.bundle import MANIFEST, Bundle, read_bundle, sha256
 from tonearm.runtime.clip import read_arrays, write_arrays
@@ -129,7 +129,7 @@ def test_the_board_streams_every_graph_as_trained(board: Board, golden_bundle: B
 
 def test_switch_points_current_at_the_release_by_a_relative_link(board: Board, golden_bundle: Bundle) -> None:
     release = install(board.connection, golden_bundle)
-    switch(board.connection, board.site, release, [])
+    switch(board.connection, release)
     assert str((board.root / "current").readlink()) == release_path(golden_bundle) == release.path
     assert board.connection.ask("facts")[0]["current"] == release.path
 
@@ -139,7 +139,7 @@ def test_a_release_counts_as_proven_only_with_the_runtime_and_runner_it_was_prov
 ) -> None:
     release = install(board.connection, golden_bundle)
     assert not is_proven(board.connection, board.site, release)
-    switch(board.connection, board.site, release, [])
+    keep_proof(board.connection, board.site, release, [])
     assert is_proven(board.connection, board.site, release)
     assert not is_proven(board.connection, Site({}, board.site.runtime, "runners/newer"), release)
     assert not is_proven(board.connection, Site({}, "runtimes/newer", board.site.runner), release)
@@ -191,13 +191,12 @@ def test_a_bundle_that_does_not_sound_as_trained_leaves_the_old_release_current(
         assert str((board.root / "current").readlink()) == old.path
 
 
-def test_a_release_damaged_after_it_was_proven_is_taken_away_and_the_next_deploy_makes_it_anew(
-    golden_bundle: Bundle,
-) -> None:
-    path = loopback_folder() / "home" / ".tonearm" / deploy("loopback", golden_bundle, quiet).path
-    flip_byte(path / golden_bundle.golden, 1000)
-    with pytest.raises(AgentError, match="damaged"):
-        deploy("loopback", golden_bundle, quiet)
-    assert not path.exists()
-    assert deploy("loopback", golden_bundle, quiet).pushed == golden_bundle.files[golden_bundle.golden].size
-    read_bundle(path).check_files()
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_release_damaged_on_the_board_is_pushed_anew(board: Board, golden_bundle: Bundle, proven: bool) -> None:
+    release = install(board.connection, golden_bundle)
+    if proven:
+        switch(board.connection, release)
+    flip_byte(board.root / release.path / golden_bundle.golden, 1000)
+    assert install(board.connection, golden_bundle).pushed == golden_bundle.files[golden_bundle.golden].size
+    read_bundle(board.root / release.path).check_files()
+    assert not list(board.root.rglob("*.part"))

@@ -13,8 +13,8 @@ import numpy as np
 import pandas
 import pytest
 from tonearm.bench.errors import ResultsError
-from tonearm.bench.report import columns, rows, terminal_tables, write_html
-from tonearm.bench.results import CASES, INSTRUCTIONS, STEPS, TIME, append, load, read_cases
+from tonearm.bench.report import boards, columns, rows, terminal_tables, write_html
+from tonearm.bench.results import CASES, INSTRUCTIONS, STEPS, TIME, append, finished, load, read_cases
 from tonearm.bench.stats import PERCENTILES, percentile_name
 from tonearm.runtime.clip import write_arrays
 
@@ -45,6 +45,9 @@ def entry(board: str = "pi", model: str = "hpn-reduced", block: int = 64, clock:
         "precision": "fp32",
         "parameters": {"decoder": 7510, "synth": 16002},
         "file_bytes": 123_456,
+        "release": "releases/hpn-reduced/0123456789abcdef",
+        "runtime": "runtimes/0123456789abcdef",
+        "runner": "runners/0123456789abcdef",
         "record": {**record, **versions},
     }
 
@@ -84,6 +87,37 @@ def test_cost_is_a_share_of_time_on_a_board_and_a_count_on_the_virtual_one(folde
     assert table["mips"].tolist()[3] == pytest.approx(1.002 / 16 * 1000)
     assert table["rtf"].isna().tolist() == [False, False, True, True]
     assert table["mips"].isna().tolist() == [True, True, True, False]  # four steps are too few for p50
+
+
+def test_an_instruction_count_neither_meets_nor_misses_a_deadline(folder: Path) -> None:
+    table = load(folder)
+    assert table["misses"].isna().tolist() == [False, False, True]
+    assert table["miss_rate_bound"].isna().tolist() == [False, False, True]
+
+
+def test_a_board_with_another_kernel_is_another_table_and_only_the_newest_of_a_case_is_shown(folder: Path) -> None:
+    append(folder, "d", entry(block=64) | {"release": "releases/hpn-reduced/newer"}, samples(61))
+    append(folder, "e", entry(block=64) | {"facts": {"kernel": "6.12.0", "cpu": "0x41 0xd08"}}, samples(62))
+    shown = [(name, part["n"].tolist()) for name, _, part in boards(load(folder))]
+    assert shown == [("pi", [61, 299]), ("pi", [62]), ("virtual", [4])]
+
+
+@pytest.mark.parametrize("missing", ["record", "facts", "release", "parameters", "sample_rate"])
+def test_what_is_no_result_is_not_kept(folder: Path, missing: str) -> None:
+    before = (folder / CASES).read_bytes()
+    with pytest.raises(ResultsError, match=missing):
+        append(folder, "d", {key: value for key, value in entry().items() if key != missing}, samples(5))
+    with pytest.raises(ResultsError, match="damaged"):
+        append(folder, "d", entry(), b"")
+    assert (folder / CASES).read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", samples(0)])
+def test_a_case_whose_samples_are_damaged_counts_as_not_measured(folder: Path, content: bytes) -> None:
+    (folder / STEPS / "b.npz").write_bytes(content)
+    assert finished(folder) == {"a", "c"}
+    with pytest.raises(ResultsError, match="same sweep again"):
+        load(folder)
 
 
 def test_a_last_line_cut_short_anywhere_leaves_the_others(folder: Path) -> None:

@@ -1,0 +1,53 @@
+"""From a model's name to its bundle: exported when needed, and nobody's trained weights ever lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tonearm.bench.bundles import ensure_bundle
+from tonearm.bench.errors import BenchError
+from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.errors import BundleError
+
+NAME = "hpn-reduced"
+
+
+def quiet(text: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture
+def trained(golden_bundle: Bundle, tmp_path: Path) -> Path:
+    """A folder of bundles in which the model is there with trained weights."""
+    shutil.copytree(golden_bundle.folder, tmp_path / "bundles" / NAME)
+    return tmp_path / "bundles"
+
+
+def test_a_bundle_with_trained_weights_is_used_as_it_is(trained: Path, golden_bundle: Bundle) -> None:
+    bundle, line = ensure_bundle(NAME, quiet, [64], trained)
+    assert (bundle.digest, bundle.weights) == (golden_bundle.digest, "golden")
+    assert "golden" in line
+
+
+def test_blocks_that_a_trained_bundle_lacks_are_refused_and_it_stays(trained: Path, golden_bundle: Bundle) -> None:
+    with pytest.raises(BenchError, match="no graph for blocks of 512: export it again with --checkpoint"):
+        ensure_bundle(NAME, quiet, [64, 512], trained)
+    assert ensure_bundle(NAME, quiet, [64], trained)[0].digest == golden_bundle.digest
+
+
+def test_a_damaged_trained_bundle_is_refused_and_not_replaced(trained: Path) -> None:
+    weights = trained / NAME / "weights.bin"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(BundleError, match=r"weights\.bin"):
+        ensure_bundle(NAME, quiet, [64], trained)
+    assert weights.is_file()
+
+
+def test_an_untrained_bundle_is_exported_once_and_keeps_its_blocks_when_others_are_added(tmp_path: Path) -> None:
+    first, _ = ensure_bundle(NAME, quiet, [64], tmp_path)
+    again, line = ensure_bundle(NAME, quiet, [64], tmp_path)
+    assert (again.digest, "already exported" in line) == (first.digest, True)
+    more, _ = ensure_bundle(NAME, quiet, [128], tmp_path)
+    assert sorted(more.graphs) == [64, 128]
