@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -70,11 +71,7 @@ def export_bundle(
         ExportError: for a block that is no whole number of hops, and when tracing fails.
         VerifyError: naming the first block and output that differ from PyTorch.
     """
-    blocks = sorted(set(blocks))
-    if not blocks:
-        raise ExportError("no block sizes given: name at least one, for example 64")
-    for block in blocks:
-        frames_per_block(module, block)
+    blocks = _checked_blocks(module, blocks)
     _check_folder(folder)
     total = 2 * len(blocks) + 1
     traced = {}
@@ -86,22 +83,40 @@ def export_bundle(
     facts = _facts(module, name, blocks, weights=weights, source=source)
     golden = _golden(module, max(blocks) // module.hop)
 
-    def verified(index: int, block: int) -> None:
-        progress(f"verify {name}, blocks of {block}", len(blocks) + 1 + index, total)
+    def write(new: Path, graphs: dict[int, onnx.ModelProto], unsimplified: str) -> float:
+        def verified(index: int, block: int) -> None:
+            progress(f"verify {name}, blocks of {block}", len(blocks) + 1 + index, total)
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        new = Path(temporary) / "bundle"
+        return _write(new, module, graphs, golden, facts | {"unsimplified": unsimplified}, verified)
+
+    with _replacing(folder) as new:
         try:
-            error = _write(new, module, graphs, golden, facts | {"unsimplified": unsimplified}, verified)
+            error = write(new, graphs, unsimplified)
         except ExportError as problem:
             if unsimplified:
                 raise
             unsimplified = f"the simplifier changed the result: {problem}"
-            error = _write(new, module, traced, golden, facts | {"unsimplified": unsimplified}, verified)
-        _replace(new, folder, Path(temporary) / "old")
+            error = write(new, traced, unsimplified)
     progress(f"exported {name}", total, total)
     return Export(read_bundle(folder), error, unsimplified)
+
+
+def _checked_blocks(module: StreamingModule, blocks: Sequence[int]) -> list[int]:
+    if not blocks:
+        raise ExportError("no block sizes given: name at least one, for example 64")
+    for block in blocks:
+        frames_per_block(module, block)
+    return sorted(set(blocks))
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Where to write what takes the place of `folder` when the block ends well; otherwise it stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        new = Path(temporary) / "bundle"
+        yield new
+        _replace(new, folder, Path(temporary) / "old")
 
 
 def _check_folder(folder: Path) -> None:
