@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from ..device import boards as board_names
@@ -36,12 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted: what was finished is kept; a board's current release is the old or the new one, whole")
         return 130
-    except BrokenPipeError:
-        return 1
+    except BrokenPipeError as error:
+        return _closed(error)
     except _known_errors() as error:
         say(f"tonearm: {printable(' '.join(str(error).split()))}")
         return 1
     return 0
+
+
+def _closed(error: BrokenPipeError) -> int:
+    """Quiet when whoever reads our output has had enough (`| head`); a line when it was another pipe."""
+    try:
+        sys.stdout.flush()
+        say(f"tonearm: {error}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _known_errors() -> tuple[type[Exception], ...]:
@@ -59,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action="version", version=f"tonearm {metadata.version('tonearm')}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_models(commands)
     _add_export(commands)
@@ -160,10 +173,11 @@ def _add_render(commands: argparse._SubParsersAction) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="controls by name: arrays of an .npz, columns of a .csv",
+        help="controls, 250 frames a second: arrays of an .npz or columns of a .csv named f0_hz (Hz), loudness_db (dB) "
+        "and, optionally, noise",
     )
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .wav, or an .npz")
-    command.add_argument("--block", type=int, metavar="N", help="samples per call (default: the bundle's largest)")
+    command.add_argument("--block", type=_positive, metavar="N", help="samples a call (default: the bundle's largest)")
     command.set_defaults(run=_render)
 
 
@@ -195,7 +209,9 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
     )
     _add_on(command)
     command.add_argument("--models", nargs="+", required=True, metavar="MODEL|BUNDLE")
-    command.add_argument("--blocks", type=int, nargs="+", default=bundles.BLOCKS, metavar="N", help="samples per call")
+    command.add_argument(
+        "--blocks", type=_positive, nargs="+", metavar="N", help="samples per call (default: all the bundle has)"
+    )
     command.add_argument("--threads", type=_positive, nargs="+", default=[1], metavar="N", help="default: 1")
     command.add_argument("--steps", type=_positive, metavar="N", help="timed steps a case (default: 1000; virtual: 7)")
     command.add_argument("-o", "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results")
@@ -265,7 +281,10 @@ def _board_list(options: argparse.Namespace) -> None:
     out.print("loopback   this machine, over SSH")
     out.print(f"virtual    ARM64 machine that counts instructions, {up}")
     for name, entry in board_names.read_boards().items():
-        out.print(f"{name:<10} {entry['host']}")
+        user, port = entry.get("user", ""), entry.get("port", "")
+        out.print(f"{name:<10} {user and user + '@'}{entry['host']}{port and f':{port}'}")
+    for name in board_names.ssh_hosts():
+        out.print(f"{name:<10} of ~/.ssh/config")
 
 
 def _board_up(options: argparse.Namespace) -> None:

@@ -36,16 +36,16 @@ def stage(text: str) -> Iterator[Report]:
         say(f"{text} ...")
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(text, total=None)
 
         def report(detail: str, done: int, total: int) -> None:
-            progress.update(task, description=f"{text}: {detail}", completed=done, total=total or None)
+            progress.update(task, description=detail, completed=done, total=total or None)
 
         yield report
     say(text, time.monotonic() - start)

@@ -29,19 +29,19 @@ def read_controls(path: Path, bundle: Bundle) -> dict[str, np.ndarray]:
     try:
         return check_signals(bundle, {name: given[name] for name in names if name in given})
     except SignalError as error:
-        raise ControlsError(f"{path}: {error}") from error
+        raise ControlsError(f"{path}: {error} (it has {', '.join(given) or 'nothing'})") from error
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         return read_arrays(path)
     except UNREADABLE as error:
-        raise ControlsError(f"{path} is not an .npz of plain arrays: {error}") from error
+        raise ControlsError(f"{path} is not an .npz of plain arrays") from error
 
 
 def _read_csv(path: Path) -> dict[str, np.ndarray]:
     try:
-        table = pandas.read_csv(path, comment="#")
+        table = pandas.read_csv(path, comment="#", skipinitialspace=True)
     except (ValueError, OSError) as error:
         raise ControlsError(f"{path} is not a table: {error}") from error
     return {str(name): table[name].to_numpy() for name in table}
@@ -52,7 +52,6 @@ def write_sound(path: Path, outputs: dict[str, np.ndarray], sample_rate: int) ->
 
     A .wav louder than full scale is scaled down to fit, and the line says so.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     audio = outputs["audio"]
     text = f"{path}: {audio.size / sample_rate:.2f} s at {sample_rate} Hz"
     if path.suffix == ".npz":
@@ -60,7 +59,10 @@ def write_sound(path: Path, outputs: dict[str, np.ndarray], sample_rate: int) ->
         return text
     peak = float(np.max(np.abs(audio)))
     gain = min(1.0, 0.99 / peak) if peak else 1.0
-    soundfile.write(path, audio * gain, sample_rate, subtype="PCM_24")
+    try:
+        soundfile.write(path, audio * gain, sample_rate, subtype="PCM_24")
+    except soundfile.LibsndfileError as error:
+        raise ControlsError(f"{path} can't be written: {error}") from error
     return text if gain == 1 else f"{text}, scaled by {gain:.3g} to fit (peak {peak:.3g})"
 
 
@@ -68,3 +70,4 @@ def check_target(path: Path) -> None:
     """`ControlsError` unless sound can be written as `path`."""
     if path.suffix not in (".wav", ".npz"):
         raise ControlsError(f"{path}: sound is written as .wav or .npz")
+    path.parent.mkdir(parents=True, exist_ok=True)

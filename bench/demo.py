@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..device.boards import board
+from ..device.boards import board, check_name, is_virtual
 from ..device.machine import obstacle
 from ..models.catalogue import load
 from ..runtime.bundle import Bundle
@@ -35,9 +35,11 @@ def default_board() -> str:
 
 def demo(name: str, folder: Path) -> None:
     """Export teacher and student, deploy both to the board `name`, play a phrase there, measure, report."""
+    check_name(name)
     say(f"teacher {TEACHER} and student {STUDENT} on {name}: about four minutes the first time, half a minute after")
     bundles = [_export(model, folder) for model in (TEACHER, STUDENT)]
-    with stage(f"start {name} (a virtual board is built first, once)") as report, board(name, report):
+    built = " (built first, once)" if is_virtual(name) else ""
+    with stage(f"start {name}{built}") as report, board(name, report):
         pass
     for bundle in bundles:
         with stage(f"deploy {bundle.name} to {name}") as report:

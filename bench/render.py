@@ -31,7 +31,7 @@ def render_on(
     archive = io.BytesIO()
     write_arrays(archive, signals)
     uploads = [Upload("inputs.npz", archive.getvalue())]
-    block = block or max(bundle.graphs)
+    block = max(bundle.graphs) if block is None else block
     bundle.graph(block)
     with board(name, report) as connection:
         site = prepare(connection, report)

@@ -25,17 +25,18 @@ NOTES = {
 }
 
 
-def columns(clock: str) -> dict[str, str]:
-    """What the table shows: heading with unit -> column of the results."""
+def columns(results: pandas.DataFrame, clock: str) -> dict[str, str]:
+    """What the table shows of a board's results: heading with unit -> column; nothing that is the same in all rows."""
     unit = "M" if clock == INSTRUCTIONS else "ms"
     cost = {"MIPS": "mips"} if clock == INSTRUCTIONS else {"RTF": "rtf", "misses": "misses"}
     return {
         "model": "model",
+        **({"weights": "weights"} if len(weights_lines(results)) > len(set(results["model"])) else {}),
         "block": "block",
-        "thr.": "threads",
+        **({"thr.": "threads"} if set(results["threads"]) != {1} else {}),
         "ms": "budget",
         f"p50 {unit}": "p50",
-        f"p99 {unit}": "p99",
+        **({f"p99 {unit}": "p99"} if not all(map(math.isnan, results["p99"])) else {}),
         f"max {unit}": "max",
         **cost,
         f"first {unit}": "first",
@@ -64,11 +65,11 @@ def cell(column: str, row: dict[str, Any]) -> str:
 def rows(results: pandas.DataFrame, clock: str) -> list[list[str]]:
     """The table's cells as text."""
     records: list[dict[str, Any]] = results.to_dict("records")  # type: ignore[assignment]
-    return [[cell(column, row) for column in columns(clock).values()] for row in records]
+    return [[cell(column, row) for column in columns(results, clock).values()] for row in records]
 
 
 SAME_BOARD = ["board", "clock", "cpu", "kernel", "python", "onnxruntime"]
-SAME_CASE = ["model", "precision", "block", "threads"]
+SAME_CASE = ["model", "weights", "precision", "block", "threads"]
 
 
 def boards(results: pandas.DataFrame) -> list[tuple[str, str, pandas.DataFrame]]:
@@ -91,8 +92,8 @@ def terminal_tables(results: pandas.DataFrame) -> list[Table]:
         title = f"{name}: {first['cpu']}, Linux {first['kernel']}, ONNX Runtime {first['onnxruntime']}"
         table = Table(title=title, box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
         table.caption, table.caption_justify = "\n".join([NOTES[clock], steps_line(part), *weights_lines(part)]), "left"
-        for heading in columns(clock):
-            table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
+        for heading in columns(part, clock):
+            table.add_column(heading, justify="left" if heading in ("model", "weights") else "right", no_wrap=True)
         for row in rows(part, clock):
             table.add_row(*row)
         tables.append(table)
@@ -103,7 +104,7 @@ def steps_line(results: pandas.DataFrame) -> str:
     """How many steps the figures stand on."""
     counts = sorted(results["n"].unique())
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f'{span} steps a case after the warm-up; "n <": too few for that percentile at 95 % confidence'
+    return f"{span} steps a case after the warm-up (p99 needs {steps_needed(99)} for 95 % confidence)"
 
 
 def weights_lines(results: pandas.DataFrame) -> list[str]:
@@ -124,7 +125,7 @@ def write_html(results: pandas.DataFrame, path: Path, sounds: dict[str, Path] | 
             "onnxruntime": part["onnxruntime"].iloc[0],
             "note": NOTES[clock],
             "lines": [steps_line(part), *weights_lines(part)],
-            "headings": list(columns(clock)),
+            "headings": list(columns(part, clock)),
             "rows": rows(part, clock),
             "plot": cost_plot(part, clock),
         }
@@ -162,6 +163,6 @@ def cost_plot(results: pandas.DataFrame, clock: str) -> str:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
+    figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
     pyplot.close(figure)
     return stream.getvalue()[stream.getvalue().index("<svg") :]

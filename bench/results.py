@@ -25,7 +25,7 @@ from .stats import summarise
 
 FORMAT = 1  # 1: first
 CASES = "cases.jsonl"
-STEPS = "steps"
+SAMPLES = "steps"
 
 # A machine whose virtual clock counts instructions; everything else counts time.
 INSTRUCTIONS = "instructions"
@@ -40,7 +40,7 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
     """
     case = {"format": FORMAT, "id": identity, **entry}
     _row(case, _samples(io.BytesIO(samples), f"case {identity}"))
-    (folder / STEPS).mkdir(parents=True, exist_ok=True)
+    (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
     part = _steps_file(folder, identity).with_suffix(".npz.part")
     with part.open("wb") as stream:
         stream.write(samples)
@@ -55,7 +55,7 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
 
 
 def _steps_file(folder: Path, identity: str) -> Path:
-    return folder / STEPS / f"{identity}.npz"
+    return folder / SAMPLES / f"{identity}.npz"
 
 
 def _finish_last_line(path: Path) -> None:

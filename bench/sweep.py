@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..device.boards import board, is_virtual
+from ..device.boards import board, check_name, is_virtual
 from ..device.errors import BoardError
 from ..device.provision import Site, prepare
 from ..device.releases import TASK_SECONDS, Release, install, release_path, run_task
@@ -19,7 +19,7 @@ from ..device.ssh import Connection
 from ..runtime.bundle import Bundle
 from .console import Report
 from .deploy import ensure_proven
-from .results import INSTRUCTIONS, TIME, append, finished
+from .results import INSTRUCTIONS, SAMPLES, TIME, append, finished
 
 SEED = 0
 STEPS = 1000
@@ -42,7 +42,7 @@ class Case:
 def sweep(
     name: str,
     bundles: Sequence[Bundle],
-    blocks: Sequence[int],
+    blocks: Sequence[int] | None,
     threads: Sequence[int],
     folder: Path,
     report: Report,
@@ -55,10 +55,12 @@ def sweep(
     Returns:
         How many cases were measured, and how many were there already.
     """
-    cases = [Case(*cell) for cell in product(bundles, blocks, threads)]
+    check_name(name)
+    cases = [Case(bundle, *cell) for bundle in bundles for cell in product(blocks or bundle.graphs, threads)]
     random.Random(SEED).shuffle(cases)
     for case in cases:
         case.bundle.graph(case.block)
+    (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
     with board(name, report) as connection:
         site = prepare(connection, report)
         _check_threads(name, threads, site.facts["cores"])

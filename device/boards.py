@@ -96,9 +96,17 @@ def _ssh_config() -> paramiko.SSHConfig:
 
 def _is_host(name: str) -> bool:
     """Whether a `Host` line of ~/.ssh/config is about that name, apart from the one for all hosts."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in _host_patterns() - {"*"})
+
+
+def _host_patterns() -> set[str]:
     lines = [line.replace("=", " ", 1).split() for line in _ssh_config_text().splitlines()]
-    patterns = {word for line in lines if line and line[0].lower() == "host" for word in line[1:]}
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns - {"*"})
+    return {word for line in lines if line and line[0].lower() == "host" for word in line[1:]}
+
+
+def ssh_hosts() -> list[str]:
+    """The hosts that ~/.ssh/config names, patterns apart."""
+    return sorted(pattern for pattern in _host_patterns() if not set(pattern) & set("*?!"))
 
 
 @contextlib.contextmanager
@@ -112,6 +120,12 @@ def board(name: str, progress: Progress = lambda text, done, total: None) -> Ite
     progress(f"connect to {name}", 0, 0)
     with Connection(name, endpoint) as connection:
         yield connection
+
+
+def check_name(name: str) -> None:
+    """`UnknownBoardError` unless there is a board of that name."""
+    if name != LOOPBACK and not is_virtual(name):
+        find_endpoint(name)
 
 
 def check_virtual(name: str) -> None:

@@ -230,7 +230,7 @@ def _refused(name: str, endpoint: Endpoint, error: Exception) -> BoardError:
     """What kept us from connecting, and what to do about it."""
     if isinstance(error, paramiko.BadHostKeyException):
         return HostKeyError(_changed(name, _address(endpoint), error))
-    if isinstance(error, paramiko.AuthenticationException):
+    if isinstance(error, paramiko.AuthenticationException) or "No authentication methods" in str(error):
         hint = f"put your public key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
         return UnreachableError(f"{name}: {endpoint.user}@{endpoint.host} lets nobody in ({error}); {hint}")
     where = f"{endpoint.host}:{endpoint.port}"

@@ -73,7 +73,7 @@ def check_signals(bundle: Bundle, given: dict[str, np.ndarray]) -> dict[str, np.
 def _frames(bundle: Bundle, given: dict[str, np.ndarray]) -> int:
     missing = [signal.name for signal in bundle.inputs if signal.name not in given and not signal.noise]
     if missing:
-        raise SignalError(f"{bundle.name} needs the input {', '.join(missing)}; given: {', '.join(given) or 'none'}")
+        raise SignalError(f"{bundle.name} needs the input {', '.join(missing)}")
     named = next(signal for signal in bundle.inputs if signal.name in given)
     frames = int(np.size(given[named.name])) // named.width
     if not frames:
@@ -82,8 +82,10 @@ def _frames(bundle: Bundle, given: dict[str, np.ndarray]) -> int:
 
 
 def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if not np.issubdtype(value.dtype, np.number) or value.size != np.prod(shape):
-        raise SignalError(f"{name} has shape {value.shape} and type {value.dtype}, expected {shape[1:]} of numbers")
+    if not np.issubdtype(value.dtype, np.number):
+        raise SignalError(f"{name} is not made of numbers but of {value.dtype}")
+    if value.size != np.prod(shape):
+        raise SignalError(f"{name} has shape {value.shape}, the clip needs {shape[1]} frames of {shape[2]}")
     value = np.ascontiguousarray(value, dtype=np.float32).reshape(shape)
     if not np.isfinite(value).all():
         frame = int(np.argwhere(~np.isfinite(value))[0][1])

@@ -212,7 +212,7 @@ def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) 
     assert "0 cases measured, 2 were there already" in second.stderr
     assert len(Path("results/cases.jsonl").read_text().splitlines()) == 2
     told = tonearm("report", "results", "--csv", "r.csv", "--html", "r.html")
-    assert "n < 299" in told.stdout and "golden" in told.stdout
+    assert "p99 needs 299" in told.stdout and "golden" in told.stdout
     with Path("r.csv").open() as stream:
         table = list(csv.DictReader(stream))
     assert [(row["model"], row["block"], row["n"], row["weights"]) for row in table] == [

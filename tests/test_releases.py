@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tonearm.bench.deploy import deploy
 from tonearm.device.errors import AgentError
-from tonearm.device.loopback import serve
+from tonearm.device.loopback import loopback_folder, serve
 from tonearm.device.provision import Site, prepare, push_objects
 from tonearm.device.releases import install, is_proven, keep_proof, prove, release_path, switch
 from tonearm.device.ssh import Connection, Upload
@@ -200,3 +200,8 @@ def test_a_release_damaged_on_the_board_is_pushed_anew(board: Board, golden_bund
     assert install(board.connection, golden_bundle).pushed == golden_bundle.files[golden_bundle.golden].size
     read_bundle(board.root / release.path).check_files()
     assert not list(board.root.rglob("*.part"))
+
+
+def test_nothing_is_written_outside_of_our_folder_on_a_board(golden_bundle: Bundle) -> None:
+    deploy("loopback", golden_bundle, quiet)
+    assert [path.name for path in (loopback_folder() / "home").iterdir()] == [".tonearm"]

@@ -14,7 +14,7 @@ import pandas
 import pytest
 from tonearm.bench.errors import ResultsError
 from tonearm.bench.report import boards, columns, rows, terminal_tables, write_html
-from tonearm.bench.results import CASES, INSTRUCTIONS, STEPS, TIME, append, finished, load, read_cases
+from tonearm.bench.results import CASES, INSTRUCTIONS, SAMPLES, TIME, append, finished, load, read_cases
 from tonearm.bench.stats import PERCENTILES, percentile_name
 from tonearm.runtime.clip import write_arrays
 
@@ -114,7 +114,7 @@ def test_what_is_no_result_is_not_kept(folder: Path, missing: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK", samples(0)])
 def test_a_case_whose_samples_are_damaged_counts_as_not_measured(folder: Path, content: bytes) -> None:
-    (folder / STEPS / "b.npz").write_bytes(content)
+    (folder / SAMPLES / "b.npz").write_bytes(content)
     assert finished(folder) == {"a", "c"}
     with pytest.raises(ResultsError, match="same sweep again"):
         load(folder)
@@ -165,7 +165,7 @@ def test_a_folder_without_results_says_how_to_measure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:200])])
 def test_samples_that_are_missing_or_damaged_are_named(folder: Path, damage: Any) -> None:
-    damage(folder / STEPS / "b.npz")
+    damage(folder / SAMPLES / "b.npz")
     with pytest.raises(ResultsError, match=r"b\.npz is damaged or missing"):
         load(folder)
 
@@ -179,7 +179,7 @@ def test_the_columns_are_those_that_are_documented(folder: Path) -> None:
 def test_a_percentile_that_the_sample_can_not_support_is_not_printed(folder: Path) -> None:
     def cells(board: str, clock: str) -> list[dict[str, str]]:
         part = load(folder).query("board == @board")
-        return [dict(zip(columns(clock), row, strict=True)) for row in rows(part, clock)]
+        return [dict(zip(columns(part, clock), row, strict=True)) for row in rows(part, clock)]
 
     small, large = cells("pi", TIME)
     (virtual,) = cells("virtual", INSTRUCTIONS)
@@ -187,6 +187,14 @@ def test_a_percentile_that_the_sample_can_not_support_is_not_printed(folder: Pat
     assert (large["p50 ms"], large["p99 ms"], large["misses"]) == ("1.149", "1.295", "0, < 1.0%")
     assert (virtual["p50 M"], virtual["max M"]) == ("n < 5", "1.003")
     assert "RTF" not in virtual and "MIPS" not in small
+    assert "p99 M" not in virtual  # no case there has steps enough
+
+
+def test_two_checkpoints_of_one_model_are_told_apart(folder: Path) -> None:
+    append(folder, "d", entry(block=64) | {"weights": "checkpoint flute.pt"}, samples(60))
+    (_, _, part), _ = boards(load(folder))
+    assert len(part) == 3
+    assert columns(part, TIME)["weights"] == "weights"
 
 
 def test_instructions_are_labelled_as_no_time(folder: Path) -> None:
