@@ -60,10 +60,10 @@ def sweep(
     random.Random(SEED).shuffle(cases)
     for case in cases:
         case.bundle.graph(case.block)
-    (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
     with board(name, report) as connection:
         site = prepare(connection, report)
         _check_threads(name, threads, site.facts["cores"])
+        (folder / SAMPLES).mkdir(parents=True, exist_ok=True)  # what can't be written is known before it is measured
         releases = {bundle.digest: install(connection, bundle, report) for bundle in bundles}
         for bundle in bundles:
             ensure_proven(connection, site, bundle, releases[bundle.digest], report)
