@@ -11,7 +11,9 @@ from typing import Any
 import jinja2
 import pandas
 import rich.box
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from .results import INSTRUCTIONS, TIME
 from .stats import steps_needed
@@ -84,19 +86,19 @@ def boards(results: pandas.DataFrame) -> list[tuple[str, str, pandas.DataFrame]]
     return parts
 
 
-def terminal_tables(results: pandas.DataFrame) -> list[Table]:
-    """A table for each board."""
+def terminal_tables(results: pandas.DataFrame) -> list[Group]:
+    """A titled table for each board, with what is to be known about it below."""
     tables = []
     for name, clock, part in boards(results):
         first = part.iloc[0]
         title = f"{name}: {first['cpu']}, Linux {first['kernel']}, ONNX Runtime {first['onnxruntime']}"
-        table = Table(title=title, box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-        table.caption, table.caption_justify = "\n".join([NOTES[clock], steps_line(part), *weights_lines(part)]), "left"
+        table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for heading in columns(part, clock):
             table.add_column(heading, justify="left" if heading in ("model", "weights") else "right", no_wrap=True)
         for row in rows(part, clock):
             table.add_row(*row)
-        tables.append(table)
+        about = [NOTES[clock], steps_line(part), *weights_lines(part)]
+        tables.append(Group(Text(title), table, Text("\n".join(about))))
     return tables
 
 

@@ -198,7 +198,7 @@ def test_two_checkpoints_of_one_model_are_told_apart(folder: Path) -> None:
 
 
 def test_instructions_are_labelled_as_no_time(folder: Path) -> None:
-    notes = [str(table.caption) for table in terminal_tables(load(folder))]
+    notes = [str(group.renderables[-1]) for group in terminal_tables(load(folder))]
     assert "not the speed of any real board" not in notes[0]
     assert "not the speed of any real board" in notes[1]
     assert all("untrained: random weights, seed 0" in note for note in notes)
