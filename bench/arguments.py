@@ -1,0 +1,36 @@
+"""Arguments that commands share, each said once."""
+
+from __future__ import annotations
+
+import argparse
+
+Commands = argparse._SubParsersAction
+
+
+def add_command(commands: Commands, name: str, about: str, example: str) -> argparse.ArgumentParser:
+    """A command of that name; its help has the example."""
+    return commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog=f"example:\n  tonearm {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_what(command: argparse.ArgumentParser) -> None:
+    """What to take to which board."""
+    command.add_argument("what", metavar="MODEL|BUNDLE", help="a model's name, or a folder made by tonearm export")
+    add_on(command)
+
+
+def add_on(command: argparse.ArgumentParser) -> None:
+    """On which board."""
+    command.add_argument("--board", required=True, metavar="NAME", help="loopback, virtual, or a board of yours")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as argparse reads it."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return int(text)

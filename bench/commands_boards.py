@@ -1,0 +1,208 @@
+"""Commands that go to boards, and what comes back from there."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..device import boards as board_names
+from ..device import virtual
+from ..device.facts import read_facts
+from . import bundles, controls
+from .arguments import Commands, add_command, add_on, add_what, positive
+from .console import out, say, stage
+from .deploy import deploy, describe
+
+
+def add_deploy(commands: Commands) -> None:
+    """`tonearm deploy`."""
+    command = add_command(
+        commands,
+        "deploy",
+        "put a model on a board, prove it there, make it current",
+        "deploy hpn-reduced --board pi",
+    )
+    add_what(command)
+    command.set_defaults(run=_deploy)
+
+
+def _deploy(options: argparse.Namespace) -> None:
+    with stage(f"deploy {options.what} to {options.board}") as report:
+        bundle, line = bundles.ensure_bundle(options.what, report)
+        deployed = deploy(options.board, bundle, report)
+    say(line)
+    out.print(describe(options.board, bundle, deployed), soft_wrap=True)
+
+
+def add_render(commands: Commands) -> None:
+    """`tonearm render`."""
+    command = add_command(
+        commands,
+        "render",
+        "stream a clip on a board and bring the sound back",
+        "render hpn-reduced --board virtual --input phrase.csv -o phrase.wav",
+    )
+    add_what(command)
+    command.add_argument(
+        "--input",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="controls, 250 frames a second: arrays of an .npz or columns of a .csv named f0_hz (Hz), loudness_db (dB) "
+        "and, optionally, noise",
+    )
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .wav, or an .npz")
+    command.add_argument("--block", type=positive, metavar="N", help="samples a call (default: the bundle's largest)")
+    command.set_defaults(run=_render)
+
+
+def _render(options: argparse.Namespace) -> None:
+    from .render import render_on
+
+    controls.check_target(options.output)
+    with stage(f"render {options.what} on {options.board}") as report:
+        bundle, line = bundles.ensure_bundle(options.what, report)
+        signals = controls.read_controls(options.input, bundle)
+        outputs = render_on(options.board, bundle, signals, report, options.block)
+    say(line)
+    out.print(controls.write_sound(options.output, outputs, bundle.sample_rate), soft_wrap=True)
+
+
+def add_sweep(commands: Commands) -> None:
+    """`tonearm sweep`."""
+    command = add_command(
+        commands,
+        "sweep",
+        "measure models x blocks x threads on a board; goes on where it was stopped",
+        "sweep --board virtual --models hpn-full hpn-reduced --blocks 64 1024 -o results",
+    )
+    add_on(command)
+    command.add_argument("--models", nargs="+", required=True, metavar="MODEL|BUNDLE")
+    command.add_argument(
+        "--blocks", type=positive, nargs="+", metavar="N", help="samples per call (default: all the bundle has)"
+    )
+    command.add_argument("--threads", type=positive, nargs="+", default=[1], metavar="N", help="default: 1")
+    command.add_argument("--steps", type=positive, metavar="N", help="timed steps a case (default: 1000; virtual: 7)")
+    command.add_argument("-o", "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    command.set_defaults(run=_sweep)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from . import results, sweep
+    from .report import terminal_tables
+
+    ready = []
+    for what in options.models:
+        with stage(f"bundle {what}") as report:
+            ready.append(bundles.ensure_bundle(what, report, options.blocks)[0])
+    with stage(f"sweep on {options.board}") as report:
+        measured, kept = sweep.sweep(
+            options.board, ready, options.blocks, options.threads, options.output, report, options.steps
+        )
+    say(f"{measured} cases measured, {kept} were there already in {options.output}")
+    for table in terminal_tables(results.load(options.output)):
+        out.print(table)
+
+
+def add_report(commands: Commands) -> None:
+    """`tonearm report`."""
+    command = add_command(
+        commands,
+        "report",
+        "show results as a table, CSV or HTML",
+        "report results --csv results.csv --html report.html",
+    )
+    command.add_argument("results", type=Path, metavar="RESULTS", help="a folder made by tonearm sweep")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="all columns, one row per case")
+    command.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page")
+    command.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from . import report, results
+
+    table = results.load(options.results)
+    for part in report.terminal_tables(table):
+        out.print(part)
+    if options.csv:
+        table.to_csv(options.csv, index=False)
+        say(f"wrote {options.csv}")
+    if options.html:
+        report.write_html(table, options.html)
+        say(f"wrote {options.html}")
+
+
+def add_board(commands: Commands) -> None:
+    """`tonearm board`."""
+    command = add_command(commands, "board", "list boards, start, stop or look at one", "board info virtual")
+    actions = command.add_subparsers(metavar="ACTION", required=True)
+    actions.add_parser("list", help="all boards by name").set_defaults(run=_board_list)
+    for name, about, run in (
+        ("up", "start a virtual board", _board_up),
+        ("down", "stop a virtual board; its disk is kept", _board_down),
+        ("info", "what a board is and has", _board_info),
+    ):
+        action = actions.add_parser(name, help=about)
+        action.add_argument("name", help="the board's name")
+        action.set_defaults(run=run)
+
+
+def _board_list(options: argparse.Namespace) -> None:
+    up = "up" if virtual.endpoint(board_names.VIRTUAL) else "down"
+    out.print("loopback   this machine, over SSH")
+    out.print(f"virtual    ARM64 machine that counts instructions, {up}")
+    for name, entry in board_names.read_boards().items():
+        user, port = entry.get("user", ""), entry.get("port", "")
+        out.print(f"{name:<10} {user and user + '@'}{entry['host']}{port and f':{port}'}")
+    for name in board_names.ssh_hosts():
+        out.print(f"{name:<10} of ~/.ssh/config")
+
+
+def _board_up(options: argparse.Namespace) -> None:
+    board_names.check_virtual(options.name)
+    with stage(f"start {options.name}") as report, board_names.board(options.name, report) as connection:
+        read_facts(connection)
+
+
+def _board_down(options: argparse.Namespace) -> None:
+    board_names.check_virtual(options.name)
+    with stage(f"stop {options.name}"):
+        ran = virtual.down(options.name)
+    out.print(f"{options.name} is down" if ran else f"{options.name} was not up")
+
+
+def _board_info(options: argparse.Namespace) -> None:
+    with stage(f"look at {options.name}") as report, board_names.board(options.name, report) as connection:
+        facts, _ = connection.ask("facts")
+    shown = (
+        "hostname",
+        "model",
+        "machine",
+        "cpu",
+        "cores",
+        "memory_kb",
+        "kernel",
+        "libc",
+        "python",
+        "governor",
+    )
+    for key in (*shown, "free_bytes", "root", "current"):
+        value = facts[key]
+        text = ".".join(map(str, value)) if key == "python" else " ".join(value) if key == "libc" else value
+        out.print(f"{key:<11} {text or '-'}")
+
+
+def add_demo(commands: Commands) -> None:
+    """`tonearm demo`."""
+    command = add_command(
+        commands, "demo", "all of it, teacher and student, on a built-in board", "demo --board loopback"
+    )
+    command.add_argument("--board", metavar="NAME", help="default: virtual where it can run, else loopback")
+    command.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
+    command.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .demo import default_board, demo
+
+    demo(options.board or default_board(), options.output)

@@ -1,0 +1,53 @@
+"""Commands about models, which need no board."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..models.catalogue import MODELS
+from . import bundles
+from .arguments import Commands, add_command
+from .console import out, say, stage
+
+
+def add_models(commands: Commands) -> None:
+    """`tonearm models`."""
+    command = add_command(commands, "models", "list the models there are", "models")
+    command.set_defaults(run=_models)
+
+
+def _models(options: argparse.Namespace) -> None:
+    from rich.table import Table
+
+    table = Table("model", "role", "hidden", "weights")
+    for model in MODELS.values():
+        table.add_row(model.name, model.role, str(model.hidden), bundles.describe_weights(None))
+    out.print(table)
+
+
+def add_export(commands: Commands) -> None:
+    """`tonearm export`."""
+    command = add_command(
+        commands, "export", "make a bundle of a model, verified against PyTorch", "export hpn-reduced"
+    )
+    command.add_argument("model", help="a model's name (see: tonearm models)")
+    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: bundles/MODEL")
+    command.add_argument(
+        "--block",
+        type=int,
+        nargs="+",
+        default=bundles.BLOCKS,
+        metavar="N",
+        help=f"samples per call, one graph each (default: {' '.join(map(str, bundles.BLOCKS))})",
+    )
+    command.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights: a state_dict (.pt)")
+    command.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    folder = options.output or bundles.FOLDER / options.model
+    with stage(f"export {options.model}") as report:
+        bundle, line = bundles.export_model(options.model, folder, options.block, report, options.checkpoint)
+    say(line)
+    out.print(bundle.folder, soft_wrap=True)
