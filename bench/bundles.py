@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata, resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,17 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "none"
+
+
+@contextlib.contextmanager
+def needing_extra(doing: str) -> Iterator[None]:
+    """What the block imports may be missing: `BenchError` says what, and how it is installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise BenchError(
+            f"{doing} needs {error.name}, which is not installed: pip install 'tonearm[export]'"
+        ) from error
 
 
 def export_model(

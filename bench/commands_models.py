@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..models.catalogue import MODELS
 from . import bundles
 from .arguments import Commands, add_command
-from .console import out, say, stage
+from .console import out, plain_table, say, stage
+
+if TYPE_CHECKING:
+    from ..models.catalogue import Model
+    from ..models.footprint import Footprint
+
+MODELS_NOTES = """full: the teacher; reduced: the student; decoder, synth, reverb: parameters
+MMAC/s: million multiply-accumulates a second of audio, decoder+synth+reverb (sines and table look-ups not counted)
+past: frames that the decoder looks back on, its own included; "all" for a recurrent one
+latency: samples (0 with --causal); kB: the state that goes from one step to the next
+weights: {weights}; trained ones by --checkpoint"""
 
 
 def add_models(commands: Commands) -> None:
@@ -18,12 +29,21 @@ def add_models(commands: Commands) -> None:
 
 
 def _models(options: argparse.Namespace) -> None:
-    from rich.table import Table
+    headings = ("model", "decoder", "synth", "reverb", "MMAC/s", "past", "latency", "kB")
+    with bundles.needing_extra("weighing the models"):
+        from ..models.catalogue import build
+        from ..models.footprint import footprint
+    with stage("weigh the models"):
+        rows = [_weighed(model, footprint(build(model).eval())) for model in MODELS.values()]
+    out.print(plain_table(headings, rows, ("model",)))
+    out.print(MODELS_NOTES.format(weights=bundles.describe_weights(None)), soft_wrap=True)
 
-    table = Table("model", "role", "hidden", "weights")
-    for model in MODELS.values():
-        table.add_row(model.name, model.role, str(model.hidden), bundles.describe_weights(None))
-    out.print(table)
+
+def _weighed(model: Model, weighed: Footprint) -> tuple[str, ...]:
+    parameters = [str(weighed.parameters[part]) for part in ("decoder", "synth", "reverb")]
+    macs = "+".join(f"{count / 1e6:.3g}" if count < 1e9 else f"{count / 1e6:.0f}" for count in weighed.macs.values())
+    past = "all" if weighed.receptive_field is None else str(weighed.receptive_field)
+    return model.name, *parameters, macs, past, str(weighed.latency), f"{weighed.state_bytes / 1000:.0f}"
 
 
 def add_export(commands: Commands) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import rich.box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 # Where nobody's terminal sets the width, lines are as long as they need to be.
 # What is printed may come from a board or a file: none of it is markup.
@@ -49,6 +51,16 @@ def stage(text: str) -> Iterator[Report]:
 
         yield report
     say(text, time.monotonic() - start)
+
+
+def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]], texts: Sequence[str] = ()) -> Table:
+    """A table of cells as text, numbers to the right; `texts` are the headings of columns that are none."""
+    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in texts else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def say(text: str, seconds: float | None = None) -> None:

@@ -10,11 +10,10 @@ from typing import Any
 
 import jinja2
 import pandas
-import rich.box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from .console import plain_table
 from .results import INSTRUCTIONS, TIME
 from .stats import steps_needed
 
@@ -92,11 +91,7 @@ def terminal_tables(results: pandas.DataFrame) -> list[Group]:
     for name, clock, part in boards(results):
         first = part.iloc[0]
         title = f"{name}: {first['cpu']}, Linux {first['kernel']}, ONNX Runtime {first['onnxruntime']}"
-        table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for heading in columns(part, clock):
-            table.add_column(heading, justify="left" if heading in ("model", "weights") else "right", no_wrap=True)
-        for row in rows(part, clock):
-            table.add_row(*row)
+        table = plain_table(list(columns(part, clock)), rows(part, clock), ("model", "weights"))
         about = [NOTES[clock], steps_line(part), *weights_lines(part)]
         tables.append(Group(Text(title), table, Text("\n".join(about))))
     return tables

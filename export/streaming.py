@@ -9,7 +9,6 @@ the stream; the same `forward` serves both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,8 @@ Signals = dict[str, Tensor]
 class StreamingModule(nn.Module):
     """A module that can be streamed.
 
-    A subclass sets the class variables, and implements `zero_states`, `example` and `forward`.
+    A subclass sets the attributes, on the class or before it is used, and implements `zero_states`, `example` and
+    `forward`.
 
     Attributes:
         sample_rate: in Hz.
@@ -34,12 +34,12 @@ class StreamingModule(nn.Module):
         noise: the inputs that are uniform noise unless they are given.
     """
 
-    sample_rate: ClassVar[int]
-    hop: ClassVar[int]
-    latency: ClassVar[int]
-    inputs: ClassVar[Mapping[str, int]]
-    outputs: ClassVar[Mapping[str, int]]
-    noise: ClassVar[tuple[str, ...]] = ()
+    sample_rate: int
+    hop: int
+    latency: int
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+    noise: tuple[str, ...] = ()
 
     def zero_states(self, batch: int = 1) -> Signals:
         """The states before the first block, by name, in the order `forward` takes and returns them."""
@@ -49,9 +49,14 @@ class StreamingModule(nn.Module):
         """Realistic inputs, `(1, frames, width)` each, the same at every call: what the export is verified with."""
         raise NotImplementedError
 
-    def parts_by_name(self) -> dict[str, nn.Module]:
-        """The parts whose cost is told apart, by name; together they hold all parameters."""
-        return dict(self.named_children())
+    def parameters_by_part(self) -> dict[str, int]:
+        """How many parameters each part has whose cost is told apart; together, all."""
+        return {name: count_parameters(part) for name, part in self.named_children()}
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers are trained, or could be."""
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def frames_of(module: StreamingModule, inputs: Signals) -> int:

@@ -159,9 +159,7 @@ def _facts(module: StreamingModule, name: str, blocks: Sequence[int], *, weights
         ],
         "graphs": {str(block): f"block-{block}.onnx" for block in blocks},
         "golden": GOLDEN,
-        "parameters": {
-            part: sum(p.numel() for p in child.parameters()) for part, child in module.parts_by_name().items()
-        },
+        "parameters": module.parameters_by_part(),
         "opset": OPSET,
         "ir_version": IR_VERSION,
         "made_with": {package: metadata.version(package) for package in packages},

@@ -2,6 +2,7 @@
 
 ModelError
 ├── UnknownModelError   no model of that name
+├── VariantError        the model can't be made that way
 └── CheckpointError     the file is missing, unsafe to read, or does not fit the model
 """
 
@@ -12,6 +13,10 @@ class ModelError(Exception):
 
 class UnknownModelError(ModelError):
     """No model of that name; the message lists those there are."""
+
+
+class VariantError(ModelError):
+    """The model has nothing that the option asks for."""
 
 
 class CheckpointError(ModelError):

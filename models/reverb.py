@@ -5,9 +5,10 @@ its spectrum; each frame's spectrum is computed once, kept as state, and meets e
 of the direct form's arithmetic. DFTs are products with a matrix: at this size that is the fastest way in ONNX
 Runtime.
 
-The sum over pieces has two forms. For few frames it is one product of whole rows and one sum; as a grouped
-convolution, with its thin matrix products, the same took ten times the instructions on a Cortex-A72. From
-`CONVOLVED_FRAMES` on the convolution wins, and needs no product as large as all pieces for each frame.
+The sum over pieces has two forms. For fewer than `CHUNK` frames it is one product of whole rows and one sum. For more
+it is a matrix product for each frequency, which makes `CHUNK` frames of each pass over the pieces. On a Cortex-A72
+the first takes half the second's instructions for two frames, the second a third of the first's for 64. A grouped
+convolution, with its thin products, took twice to ten times as many as either.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CONVOLVED_FRAMES = 32
+from ..export.streaming import Signals
+from .stateful import Stateful
+
+CHUNK = 4
+SEGMENT = 64  # frames at once: bounds the memory of a long clip
 
 
 def real_dft(size: int) -> tuple[Tensor, Tensor]:
@@ -33,7 +38,7 @@ def real_dft(size: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(forward), torch.from_numpy(inverse)
 
 
-class Reverb(nn.Module):
+class Reverb(Stateful):
     """`ir[n] = noise[n] * exp(-softplus(-decay) * 500 n / rate) * sigmoid(wet)`, `ir[0] = 1`.
 
     Parameters are laid out as published (`noise (taps, 1)`, `decay`, `wet`, and the buffer `t`).
@@ -62,7 +67,7 @@ class Reverb(nn.Module):
         wet = self.noise[:, 0] * decay * torch.sigmoid(self.wet)
         return torch.cat([torch.ones_like(wet[:1]), wet[1:]])
 
-    def zero_states(self, batch: int) -> dict[str, Tensor]:
+    def zero_states(self, batch: int) -> Signals:
         """The last frame of input, and the spectra of all frames that still sound, oldest first, each twice."""
         return {
             "reverb_input": torch.zeros(batch, 1, self.hop),
@@ -91,16 +96,39 @@ class Reverb(nn.Module):
         sums = [ones @ (spectra[:, t : t + self.pieces] * kernel) for t in range(frames)]
         return torch.cat(sums, 1) @ inverse
 
-    def _convolved(self, spectra: Tensor) -> Tensor:
-        """The wet frames by one convolution along frames: a group is a frequency, its 2 x 2 kernel complex."""
-        real, imaginary = self._pieces().permute(2, 1, 0)
-        kernel = torch.stack([real, -imaginary, imaginary, real], 1).reshape(-1, 2, self.pieces)
-        once = spectra[:, :, : self.inverse_dft.shape[0]]
-        wet = functional.conv1d(once.transpose(1, 2), kernel, groups=self.hop + 1)
-        return wet.transpose(1, 2) @ self.inverse_dft
+    def _chunked(self, spectra: Tensor, frames: int) -> Tensor:
+        """The wet frames, `CHUNK` at a time: a product of matrices for each frequency.
 
-    def forward(self, dry: Tensor, last_input: Tensor, spectra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`dry` and the result are `(batch, frames, hop)`; the states as in `zero_states`.
+        ```
+        spectra     s0 s1 s2 s3 s4 ...          a chunk's window, all frames that its first or last frame meets
+        frame 0     k0 k1 k2 ... 0  0           as a matrix with a column for each frame of the chunk, each a step
+        frame 1     0  k0 k1 k2 ... 0           further: real and imaginary parts are rows and columns of their own
+        ```
+        """
+        shifted, reach = self._shifted(), self.pieces - 1
+        starts = range(0, frames, SEGMENT)
+        segments = [spectra[:, start : min(start + SEGMENT, frames) + reach] for start in starts]
+        return torch.cat([self._segment(segment, shifted) for segment in segments], 1)
+
+    def _segment(self, spectra: Tensor, shifted: Tensor) -> Tensor:
+        frames = spectra.shape[1] - self.pieces + 1
+        chunks = -(-frames // CHUNK)
+        once = functional.pad(spectra[:, :, : self.inverse_dft.shape[0]], (0, 0, 0, chunks * CHUNK - frames))
+        by_bin = once.unflatten(2, (-1, 2)).transpose(1, 2)
+        length = self.pieces + CHUNK - 1
+        windows = torch.stack([by_bin[:, :, CHUNK * c : CHUNK * c + length] for c in range(chunks)], 2).flatten(3)
+        sums = (windows @ shifted).reshape(spectra.shape[0], self.hop + 1, chunks * CHUNK, 2)
+        return sums.transpose(1, 2).flatten(2)[:, :frames] @ self.inverse_dft
+
+    def _shifted(self) -> Tensor:
+        """The pieces' spectra as the matrices of `_chunked`, `(bins, 2 * (pieces + CHUNK - 1), 2 * CHUNK)`."""
+        real, imaginary = self._pieces().transpose(0, 1).unbind(2)
+        complexes = torch.stack([real, imaginary, -imaginary, real], 2).reshape(*real.shape, 2, 2)
+        shifted = [functional.pad(complexes, (0, 0, 0, 0, by, CHUNK - 1 - by)) for by in range(CHUNK)]
+        return torch.stack(shifted, 3).reshape(self.hop + 1, -1, 2 * CHUNK)
+
+    def forward(self, dry: Tensor, states: Signals) -> tuple[Tensor, Signals]:
+        """`dry` and the result are `(batch, frames, hop)`.
 
         ```
         frame t-1 | frame t      2 hops through the DFT (overlap-save): the second half
@@ -108,8 +136,8 @@ class Reverb(nn.Module):
         ```
         """
         frames = dry.shape[1]
-        delayed = torch.cat([last_input, dry], 1)
+        delayed = torch.cat([states["reverb_input"], dry], 1)
         windows = torch.cat([delayed[:, :-1], dry], 2)
-        spectra = torch.cat([spectra, windows @ self.forward_dft.repeat(1, 2)], 1)
-        wet = self._multiplied(spectra, frames) if frames < CONVOLVED_FRAMES else self._convolved(spectra)
-        return wet, delayed[:, -1:], spectra[:, frames:]
+        spectra = torch.cat([states["reverb_spectra"], windows @ self.forward_dft.repeat(1, 2)], 1)
+        wet = self._multiplied(spectra, frames) if frames < CHUNK else self._chunked(spectra, frames)
+        return wet, {"reverb_input": delayed[:, -1:], "reverb_spectra": spectra[:, frames:]}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
+import torch
 from tonearm.device.loopback import serve
 from tonearm.device.ssh import Connection
 from tonearm.export.write import export_bundle
@@ -27,6 +28,15 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small models gain nothing from threads, and lose a lot where other processes want the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tonearm.models.catalogue import MODELS, describe_weights, find, load
+from tonearm.models.catalogue import describe_weights, find, load
 from tonearm.models.checkpoints import load_weights, read_state_dict
 from tonearm.models.errors import CheckpointError, UnknownModelError
 from torch import Tensor
@@ -162,8 +162,8 @@ def test_a_name_nearly_right_is_corrected(lookup: Any, typed: str, meant: str) -
         lookup(typed)
 
 
-def test_a_name_like_no_other_gets_the_list() -> None:
+def test_a_name_like_no_other_is_told_where_the_list_is() -> None:
     with pytest.raises(UnknownModelError) as caught:
         find("theremin")
     assert "did you mean" not in str(caught.value)
-    assert all(name in str(caught.value) for name in MODELS)
+    assert "tonearm models" in str(caught.value)

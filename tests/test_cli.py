@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 from tonearm.device.loopback import serve
+from tonearm.models.catalogue import MODELS
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.clip import read_arrays
 
@@ -222,6 +223,13 @@ def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) 
     assert "<svg" in Path("r.html").read_text()
 
 
-def test_the_models_are_listed_with_where_their_weights_come_from() -> None:
+def test_the_models_are_listed_with_what_they_weigh_and_where_their_weights_come_from() -> None:
     text = tonearm("models").stdout
-    assert "hpn-full" in text and "hpn-reduced" in text and "untrained" in text
+    rows = {
+        line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith((" hpn", " ddx7", " wave"))
+    }
+    assert list(rows) == list(MODELS)
+    assert rows["hpn-full"] == ["4298406", "0", "16002", "1070+3.66+28.7", "all", "32", "262"]
+    assert rows["ddx7-reduced-flute"] == ["51922", "0", "16002", "12.8+0+28.7", "29", "32", "266"]
+    assert rows["wavetable-reduced"][:4] == ["6150", "10240", "16002", "1.38+2.7+28.7"]
+    assert "weights: untrained" in text
