@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,20 +55,33 @@ def describe_weights(checkpoint: Path | None) -> str:
     return f"checkpoint {checkpoint.name}, sha256 {digest[:16]}"
 
 
-def load(name: str, checkpoint: Path | None = None) -> StreamingModule:
-    """The model of that name in evaluation mode, with the checkpoint's weights or seeded random ones."""
+def load(name: str, checkpoint: Path | None = None, note: Callable[[str], None] = lambda line: None) -> StreamingModule:
+    """The model of that name in evaluation mode, with the checkpoint's weights or seeded random ones.
+
+    `note` is called with each remark on what the checkpoint held that was left out.
+    """
     model = find(name)
     import torch
 
-    from .checkpoints import load_weights, read_state_dict
-    from .hpn import HpN
+    from .checkpoints import load_weights, read_checkpoint
+    from .hpn import HpN, head_sizes
+    from .keys import family_and_width
     from .untrained import settle
 
+    found = read_checkpoint(checkpoint) if checkpoint else None
+    for line in found.notes if found else ():
+        note(line)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        module = HpN(model.hidden)
-    if checkpoint is None:
-        settle(module)
+        module = HpN(model.hidden, *head_sizes(found.state if found else {}, model.hidden))
+    if found:
+        load_weights(module, found.state, str(checkpoint), _meant(model, *family_and_width(found.state)))
     else:
-        load_weights(module, read_state_dict(checkpoint), str(checkpoint))
+        settle(module)
     return module.eval()
+
+
+def _meant(model: Model, family: str, hidden: int) -> str:
+    """The other models of that family and width, for weights that do not fit this one."""
+    names = [other.name for other in MODELS.values() if (other.name.split("-")[0], other.hidden) == (family, hidden)]
+    return "" if model.name in names else " or ".join(names)

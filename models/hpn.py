@@ -15,12 +15,16 @@ from torch.nn import functional
 from ..export.streaming import StreamingModule
 from ..runtime.clip import uniform_noise
 from .controls import example_controls, exp_sigmoid, scale_f0, scale_loudness
+from .errors import CheckpointError
 from .noise import FilteredNoise
 from .oscillator import HalfFrameDelay, HarmonicOscillator, Phase
 from .reverb import Reverb
 
 SAMPLE_RATE = 16_000
 HOP = 64
+HARMONICS = 100
+BANDS = 65
+MAX_BANDS = 1025  # the map from bands to a filter has bands x 2 (bands - 1) elements on its way
 
 
 def _mlp(inputs: int, hidden: int) -> nn.Sequential:
@@ -92,7 +96,7 @@ class HpN(StreamingModule):
     outputs: ClassVar[Mapping[str, int]] = {"audio": HOP}
     noise: ClassVar[tuple[str, ...]] = ("noise",)
 
-    def __init__(self, hidden: int, harmonics: int = 100, bands: int = 65) -> None:
+    def __init__(self, hidden: int, harmonics: int = HARMONICS, bands: int = BANDS) -> None:
         super().__init__()
         self.decoder = Decoder(hidden, (1, harmonics, bands))
         self.synth = Synthesizer(harmonics, bands)
@@ -139,3 +143,23 @@ class HpN(StreamingModule):
         """See `StreamingModule`."""
         parts, states = self.parts(*inputs_and_states)
         return (parts["wet"], *states)
+
+
+def head_sizes(state: Mapping[str, Tensor], hidden: int) -> tuple[int, int]:
+    """Harmonics and noise bands of published weights: the rows of their heads, which must be `hidden` wide.
+
+    A head that is missing or of another width counts as the published one. `CheckpointError` for sizes that no
+    synthesizer has.
+    """
+    sizes = []
+    for head, published in ((1, HARMONICS), (2, BANDS)):
+        weight = state.get(f"decoder.proj_matrices.{head}.weight")
+        fits = weight is not None and weight.dim() == 2 and weight.shape[1] == hidden
+        sizes.append(weight.shape[0] if weight is not None and fits else published)
+    harmonics, bands = sizes
+    if harmonics < 1 or not HOP // 2 < bands <= MAX_BANDS:
+        raise CheckpointError(
+            f"the checkpoint is for {harmonics} harmonics and {bands} noise bands: HpN has at least 1 and "
+            f"{HOP // 2 + 1} to {MAX_BANDS}"
+        )
+    return harmonics, bands
