@@ -88,7 +88,7 @@ def _check_numbers(state: dict[str, Tensor]) -> list[str]:
     """A note where float32 holds the weights less precisely; `CheckpointError` names weights that are no numbers."""
     other = [key for key, value in state.items() if value.dtype not in (*FLOATS, *INTEGERS)]
     if other:
-        raise CheckpointError(f"has weights that are no numbers of 8 to 64 bits: {listed(other)}")
+        raise CheckpointError(f"has weights of a type that no model has, {state[other[0]].dtype}: {listed(other)}")
     broken = [key for key, value in state.items() if not value.float().isfinite().all()]
     if broken:
         raise CheckpointError(f"has weights that are not finite as float32: {listed(broken)}")

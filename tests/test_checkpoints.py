@@ -62,6 +62,20 @@ def test_every_kind_of_file_gives_the_same_weights(tmp_path: Path, name: str, zi
     assert found.notes == ()
 
 
+@pytest.mark.parametrize(("name", "zipped"), FILES)
+def test_a_modules_own_state_dict_is_read(tmp_path: Path, name: str, zipped: bool) -> None:
+    wanted = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).state_dict()
+    found = read_checkpoint(write(tmp_path / name, wanted, zipped)).state
+    assert set(found) == set(wanted)
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_weights_of_a_type_that_no_model_has_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.safetensors", SMALL | {"mask": torch.zeros(2, dtype=torch.bool)})
+    with pytest.raises(CheckpointError, match=r"has weights of a type that no model has, torch\.bool: mask$"):
+        read_checkpoint(path)
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_weights_that_share_numbers_or_lie_crosswise_are_read(tmp_path: Path, zipped: bool) -> None:
     base = torch.arange(12.0).reshape(3, 4)
