@@ -9,10 +9,11 @@ from importlib import metadata, resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..device.facts import printable
 from ..models.catalogue import describe_weights, find, load
 from ..runtime.bundle import MANIFEST, Bundle, read_bundle
 from ..runtime.errors import BundleError
-from .console import Report
+from .console import Report, say
 from .errors import BenchError
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
@@ -58,13 +59,10 @@ def export_model(
     if find_spec("torch") is None:
         raise BenchError("exporting needs PyTorch, which is not installed: pip install 'tonearm[export]'")
     report("load torch", 0, 1)
-    try:
+    with needing_extra("exporting"):
         from ..export.write import export_bundle
-    except ModuleNotFoundError as error:
-        raise BenchError(
-            f"exporting needs {error.name}, which is not installed: pip install 'tonearm[export]'"
-        ) from error
-    module = load(name, checkpoint)
+
+        module = load(name, checkpoint, lambda line: say(f"{checkpoint}: {printable(line)}"))
     done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=report)
     text = f"{name}: {weights}; differs from PyTorch by {done.error:.1e} of full scale"
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")

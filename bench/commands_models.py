@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..device.facts import printable
 from ..models.catalogue import MODELS
 from . import bundles
 from .arguments import Commands, add_command
@@ -61,7 +62,9 @@ def add_export(commands: Commands) -> None:
         metavar="N",
         help=f"samples per call, one graph each (default: {' '.join(map(str, bundles.BLOCKS))})",
     )
-    command.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights: a state_dict (.pt)")
+    command.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="trained weights: .safetensors, .pt, .pth, .ckpt"
+    )
     command.set_defaults(run=_export)
 
 
@@ -71,3 +74,29 @@ def _export(options: argparse.Namespace) -> None:
         bundle, line = bundles.export_model(options.model, folder, options.block, report, options.checkpoint)
     say(line)
     out.print(bundle.folder, soft_wrap=True)
+
+
+def add_convert(commands: Commands) -> None:
+    """`tonearm convert`."""
+    command = add_command(
+        commands,
+        "convert",
+        "write the weights of a checkpoint as .safetensors, which can hold nothing else",
+        "convert last.ckpt hpn-reduced.safetensors",
+    )
+    command.add_argument("old", type=Path, metavar="OLD", help="a checkpoint: .pt, .pth, .ckpt, .safetensors")
+    command.add_argument("new", type=Path, metavar="NEW", help="a name that ends in .safetensors, and is not taken")
+    command.set_defaults(run=_convert)
+
+
+def _convert(options: argparse.Namespace) -> None:
+    with bundles.needing_extra("converting"):
+        from ..models.checkpoints import convert
+    done = convert(options.old, options.new)
+    for note in done.notes:
+        say(f"{options.old}: {printable(note)}")
+    tensors = done.state.values()
+    numbers, size = sum(tensor.numel() for tensor in tensors), sum(tensor.nbytes for tensor in tensors)
+    was = options.old.stat().st_size
+    say(f"kept: {len(tensors)} tensors, {numbers} numbers, {size / 1e6:.2f} MB of {was / 1e6:.2f} MB")
+    out.print(options.new, soft_wrap=True)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .errors import CheckpointError, UnknownModelError, VariantError
@@ -69,55 +71,98 @@ def describe_weights(checkpoint: Path | None) -> str:
     return f"checkpoint {checkpoint.name}, sha256 {digest[:16]}"
 
 
-def build(model: Model, **options: bool) -> Family:
-    """The model with torch's random weights; `options` are `causal`, `reverb` and `full_noise`, where it has noise."""
+def build(model: Model, state: Mapping[str, Tensor] = MappingProxyType({}), **options: bool) -> Family:
+    """The model with torch's random weights.
+
+    Args:
+        model: one of `MODELS`.
+        state: weights it is to take: HpN has as many harmonics and noise bands as they have.
+        options: `causal`, `reverb`, and `full_noise` where it has noise.
+    """
     if model.family == "ddx7":
         from .ddx7 import DDX7, PATCHES
 
         if options.pop("full_noise", False):
             raise VariantError(f"{model.name} has no noise: leave --full-noise out")
         return DDX7(PATCHES[model.patch], model.width, model.blocks, **options)
-    from .hpn import HpN
+    from .hpn import HpN, head_sizes
     from .wavetable import Wavetable
 
-    return {"hpn": HpN, "wavetable": Wavetable}[model.family](model.width, **options)
+    if model.family == "hpn":
+        return HpN(model.width, *head_sizes(state, model.width), **options)
+    return Wavetable(model.width, **options)
 
 
-def load(name: str, checkpoint: Path | None = None, **options: bool) -> Family:
+def load(
+    name: str, checkpoint: Path | None = None, note: Callable[[str], None] = lambda line: None, **options: bool
+) -> Family:
     """The model of that name in evaluation mode, with the checkpoint's weights or seeded random ones.
 
     Args:
         name: one of `MODELS`.
         checkpoint: trained weights.
+        note: called with each remark on what the checkpoint held that was left out.
         options: `reverb=False` leaves the reverb out; `causal=True` glides without latency (see `upsampling`);
             `full_noise=True` filters noise with all taps (see `noise`).
     """
     model = find(name)
     import torch
 
-    from .checkpoints import load_weights, read_state_dict
     from .untrained import settle
 
+    state = _read(model, checkpoint, note, reverb=options.get("reverb", True)) if checkpoint else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        module = build(model, **options).eval()
-    if checkpoint is None:
-        settle(module)
+        module = build(model, state, **options).eval()
+    if checkpoint:
+        _fill(model, module, state, checkpoint)
     else:
-        state = read_state_dict(checkpoint)
-        _check_ratios(model, module, state)
-        load_weights(module, state, str(checkpoint))
+        settle(module)
     return module
 
 
-def _check_ratios(model: Model, module: Family, state: dict[str, Tensor]) -> None:
-    """A checkpoint of another patch would fit in shape, and sound wrong."""
+def _read(model: Model, checkpoint: Path, note: Callable[[str], None], *, reverb: bool) -> dict[str, Tensor]:
+    """The checkpoint's weights, without the reverb's if there is to be none."""
+    from .checkpoints import read_checkpoint
+
+    found = read_checkpoint(checkpoint)
+    for line in found.notes:
+        note(line)
+    if reverb:
+        return found.state
+    note("the reverb's weights are left out")
+    return {key: value for key, value in found.state.items() if not key.startswith("synth.reverb.")}
+
+
+def _fill(model: Model, module: Family, state: dict[str, Tensor], checkpoint: Path) -> None:
+    """Put the weights into the module; those of another patch would fit in shape, and sound wrong."""
+    from .checkpoints import load_weights
+
+    meant = _meant(state)
     ratios = state.get("synth.fr")
-    wanted = dict(module.synth.named_buffers()).get("fr")
-    if ratios is None or wanted is None or ratios.shape != wanted.shape:
-        return
-    if not (ratios.float() - wanted.float()).abs().max() < 1e-6:
+    if ratios is not None and model.patch and model.name not in meant and len(ratios) == len(_ratios(model)):
         raise CheckpointError(
-            f"the checkpoint's frequency ratios are {ratios.tolist()}, {model.name} has {wanted.tolist()}: "
-            "name the model with the patch it was trained with"
+            f"{checkpoint} is for other frequency ratios, {_rounded(ratios)}, than {model.name} has, {_ratios(model)}"
+            + (f": it is probably for {' or '.join(meant)}" if meant else "")
         )
+    load_weights(module, state, str(checkpoint), "" if model.name in meant else " or ".join(meant))
+
+
+def _meant(state: Mapping[str, Tensor]) -> list[str]:
+    """The models that weights like these are for, by family, width and ratios."""
+    from .keys import family_and_width
+
+    similar = [model for model in MODELS.values() if (model.family, model.width) == family_and_width(state)]
+    ratios = _rounded(state["synth.fr"]) if "synth.fr" in state else []
+    return [model.name for model in similar if _ratios(model) == ratios]
+
+
+def _ratios(model: Model) -> list[float]:
+    from .ddx7 import PATCHES
+
+    return list(map(float, PATCHES[model.patch].ratios)) if model.patch else []
+
+
+def _rounded(ratios: Tensor) -> list[float]:
+    """Without what float32 adds to 1.58."""
+    return [round(float(ratio), 5) for ratio in ratios.flatten()]

@@ -1,37 +1,110 @@
-"""Read trained weights without running anything a file may carry."""
+"""Read trained weights as training code leaves them, without running anything a file may carry."""
 
 from __future__ import annotations
 
-import warnings
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from .errors import CheckpointError
+from .keys import PARTS, canonical, listed
+from .torchfiles import Stored, read_torch_file, restore
+
+SAFETENSORS = ".safetensors"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGERS = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64)
+MAX_SHARING = 4  # times the file's size: weights may share their numbers, but a small file must not fill the memory
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a bare `state_dict` file; `CheckpointError` when there is none or it holds more than tensors."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights under the model's own keys, and in words what else the file held that was left out."""
+
+    state: dict[str, Tensor]
+    notes: tuple[str, ...]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The weights of a `.safetensors`, a bare `state_dict` of `torch.save`, or a Lightning checkpoint.
+
+    Only tensors are read. All else that a file may carry, hyper-parameters for instance, is neither imported nor run.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged, of another kind, or has weights that are no finite numbers.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of files that are refused anyway
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no checkpoint at {path}: give the path of a state_dict saved by torch.save") from error
-    except Exception as error:  # a damaged file ends torch's reader in any way there is
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"no checkpoint at {path}: {error.strerror}") from error
+    try:
+        return _read(content, path.suffix)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} {error}") from error
+    except Exception as error:  # a damaged file ends a reader in any way there is
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"{path} is not a file of plain tensors and is not opened further: {reason}; "
-            "save the weights alone with torch.save(model.state_dict(), path)"
-        ) from error
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{path} holds more than named tensors; save model.state_dict() alone")
-    return loaded
+        raise CheckpointError(f"{path} is damaged, or no file of torch.save or safetensors: {reason}") from error
 
 
-def load_weights(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Put `state` into `module`; `CheckpointError` lists every key and shape that does not fit."""
+def _read(content: bytes, suffix: str) -> Checkpoint:
+    state, notes = _from_safetensors(content) if suffix == SAFETENSORS else _from_torch(content)
+    if not state:
+        raise CheckpointError("holds no named tensors: save model.state_dict()")
+    return Checkpoint(state, (*notes, *_check_numbers(state)))
+
+
+def _from_safetensors(content: bytes) -> tuple[dict[str, Tensor], list[str]]:
+    return canonical(safetensors.torch.load(content))
+
+
+def _from_torch(content: bytes) -> tuple[dict[str, Tensor], list[str]]:
+    saved, numbers = read_torch_file(content)
+    entries, beside = _weights(saved)
+    chosen, notes = canonical(entries)
+    strange = [key for key, value in chosen.items() if not isinstance(value, Stored)]
+    if strange:
+        raise CheckpointError(f"holds more than named tensors: {listed(strange)}; save model.state_dict() alone")
+    state = {key: restore(value, numbers) for key, value in chosen.items()}
+    if sum(value.nbytes for value in state.values()) > MAX_SHARING * len(content):
+        raise CheckpointError("declares more weights than it can hold: its tensors lie upon each other")
+    return state, beside + notes
+
+
+def _weights(saved: Any) -> tuple[dict[str, Any], list[str]]:
+    """The entries that are weights, and a note on everything beside them."""
+    if not isinstance(saved, dict):
+        raise CheckpointError("holds no named tensors: save model.state_dict(), not the model")
+    weights, others = saved.get("state_dict"), [name for name in saved if name != "state_dict"]
+    if not isinstance(weights, dict):
+        return saved, []
+    return weights, [f"ignored beside the weights: {listed(others)}; nothing in there was run"] if others else []
+
+
+def _check_numbers(state: dict[str, Tensor]) -> list[str]:
+    """A note where float32 holds the weights less precisely; `CheckpointError` names weights that are no numbers."""
+    other = [key for key, value in state.items() if value.dtype not in (*FLOATS, *INTEGERS)]
+    if other:
+        raise CheckpointError(f"has weights of a type that no model has, {state[other[0]].dtype}: {listed(other)}")
+    broken = [key for key, value in state.items() if not value.float().isfinite().all()]
+    if broken:
+        raise CheckpointError(f"has weights that are not finite as float32: {listed(broken)}")
+    rounded = [key for key, value in state.items() if _is_rounded(value)]
+    return [f"float64 is rounded to float32: {listed(rounded)}"] if rounded else []
+
+
+def _is_rounded(value: Tensor) -> bool:
+    return value.dtype == torch.float64 and not torch.equal(value.float().double(), value)
+
+
+def load_weights(module: nn.Module, state: dict[str, Tensor], source: str, meant: str = "") -> None:
+    """Put `state` into `module`; `CheckpointError` lists every key and shape that does not fit.
+
+    `meant` is the model that the weights are probably for, where that is another one.
+    """
     wanted = module.state_dict()
     problems = [f"missing {key}" for key in wanted if key not in state]
     problems += [f"unexpected {key}" for key in state if key not in wanted]
@@ -41,5 +114,29 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], source: str) -> No
         if key in state and state[key].shape != wanted[key].shape
     ]
     if problems:
-        raise CheckpointError(f"{source} does not fit the model: " + "; ".join(problems))
+        hint = f", it is probably for {meant}" if meant else ""
+        raise CheckpointError(f"{source} does not fit the model{hint}: " + "; ".join(problems))
     module.load_state_dict(state)
+
+
+def convert(old: Path, new: Path) -> Checkpoint:
+    """Write the weights of `old` as `new`, a .safetensors under the model's own keys, whole or not at all.
+
+    Numbers stay as they are, float16 for instance. `CheckpointError` when `old` can't be read or holds other weights
+    than those of a model, and when `new` is there already or has another suffix.
+    """
+    if new.suffix != SAFETENSORS:
+        raise CheckpointError(f"{new}: weights are written as {SAFETENSORS}, so name it {new.stem}{SAFETENSORS}")
+    if new.exists():
+        raise CheckpointError(f"{new} is there already: remove it, or use another name")
+    found = read_checkpoint(old)
+    strange = [key for key in found.state if key.split(".")[0] not in PARTS]
+    if strange:
+        raise CheckpointError(f"{old} holds weights of no model there is: {listed(strange)}")
+    content = {key: value.contiguous().clone() for key, value in found.state.items()}  # two must not share numbers
+    new.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{new.name}-", dir=new.parent) as temporary:
+        part = Path(temporary) / new.name
+        part.write_bytes(safetensors.torch.save(content, {"format": "pt"}))
+        part.replace(new)
+    return found

@@ -5,16 +5,22 @@ Source: Engel et al., DDSP (2020); sizes and constants of "Distilling DDSP" (Giu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ..export.streaming import Signals
+from .errors import CheckpointError
 from .family import HOP, SAMPLE_RATE, Family
 from .noise import TonePlusNoise
 from .oscillator import HarmonicOscillator, Phase
 from .recurrent import RecurrentDecoder
+
+HARMONICS = 100
+BANDS = 65
+MAX_BANDS = 1025  # the map from bands to a filter has bands x 2 (bands - 1) elements on its way
 
 
 class HarmonicSynthesizer(TonePlusNoise):
@@ -49,8 +55,8 @@ class HpN(Family):
     def __init__(
         self,
         hidden: int,
-        harmonics: int = 100,
-        bands: int = 65,
+        harmonics: int = HARMONICS,
+        bands: int = BANDS,
         *,
         causal: bool = False,
         full_noise: bool = False,
@@ -59,3 +65,23 @@ class HpN(Family):
         heads = (1, harmonics, bands)
         synth = HarmonicSynthesizer(heads, causal=causal, full_noise=full_noise)
         super().__init__(RecurrentDecoder(hidden, heads), synth, causal=causal, reverb=reverb)
+
+
+def head_sizes(state: Mapping[str, Tensor], hidden: int) -> tuple[int, int]:
+    """Harmonics and noise bands of published weights: the rows of their heads, which must be `hidden` wide.
+
+    A head that is missing or of another width counts as the published one. `CheckpointError` for sizes that no
+    synthesizer has.
+    """
+    sizes = []
+    for head, published in ((1, HARMONICS), (2, BANDS)):
+        weight = state.get(f"decoder.proj_matrices.{head}.weight")
+        fits = weight is not None and weight.dim() == 2 and weight.shape[1] == hidden
+        sizes.append(weight.shape[0] if weight is not None and fits else published)
+    harmonics, bands = sizes
+    if harmonics < 1 or not HOP // 2 < bands <= MAX_BANDS:
+        raise CheckpointError(
+            f"the checkpoint is for {harmonics} harmonics and {bands} noise bands: HpN has at least 1 and "
+            f"{HOP // 2 + 1} to {MAX_BANDS}"
+        )
+    return harmonics, bands

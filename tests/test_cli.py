@@ -21,7 +21,7 @@ from tonearm.runtime.clip import read_arrays
 GOLDEN = Path(__file__).parent / "golden" / "hpn-reduced.npz"
 SWEEP = ["sweep", "--board", "loopback", "--models", "hpn-reduced"]
 NOTHING = [[*SWEEP, "--steps", "0"], [*SWEEP, "--steps", "-1"], [*SWEEP, "--threads", "0"]]
-COMMANDS = ("models", "export", "deploy", "render", "sweep", "report", "board", "demo")
+COMMANDS = ("models", "export", "convert", "deploy", "render", "sweep", "report", "board", "demo")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +44,9 @@ def trained(request: pytest.FixtureRequest) -> tuple[Family, dict[str, np.ndarra
     return load(request.param, GOLDEN / f"{request.param}.pt"), VECTORS[request.param]
 
 
-def made(name: str, **options: bool) -> Family:
+def made(name: str, **options: Any) -> Family:
     """With the golden weights, whatever the options are."""
-    module = load(name, None, **options)
+    module = load(name, **options)
     weights = torch.load(GOLDEN / f"{name}.pt", weights_only=True)
     missing, _ = module.load_state_dict(weights, strict=False)
     assert not missing

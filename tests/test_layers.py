@@ -31,7 +31,7 @@ def declared() -> set[str]:
 PACKAGES = {
     "runtime": {"numpy", "onnxruntime"},
     "export": {"torch", "onnx", "onnxsim", "numpy"},
-    "models": {"torch", "numpy"},
+    "models": {"torch", "numpy", "safetensors"},
     "device": {"paramiko", "platformdirs", "packaging", "cryptography"},
     "bench": declared(),
 }
