@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from importlib import metadata, resources
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..models.catalogue import describe_weights, find, load
+from ..models.catalogue import MODELS, describe_weights, find, load
 from ..runtime.bundle import MANIFEST, Bundle, read_bundle
 from ..runtime.errors import BundleError
+from . import own
 from .console import Report
 from .errors import BenchError
+
+if TYPE_CHECKING:
+    from ..export.streaming import StreamingModule
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
@@ -43,16 +48,58 @@ def export_model(
     """Export a model by name; the bundle and one line about it. Needs torch."""
     find(name)
     weights = describe_weights(checkpoint)
+    _load_exporter(report)
+    return _export(load(name, checkpoint), name, folder, blocks, weights, report)
+
+
+def export_own(
+    target: str, report: Report, folder: Path | None = None, blocks: Sequence[int] | None = None
+) -> tuple[Bundle, str]:
+    """Export a person's own module, `my_module:build`, as `folder` (default: `bundles/my_module`); needs torch.
+
+    Returns:
+        The bundle and one line about it, which names the blocks: by default `default_blocks`.
+
+    Raises:
+        BenchError: when there is no such module, or it can't be built.
+        LintError: when the linter finds something; nothing is written.
+    """
+    name = own.bundle_name(target)
+    if name in MODELS:
+        raise BenchError(f"{name} is the name of one of Tonearm's models: give your file or function another")
+    _load_exporter(report)
+    report(f"build {target}", 0, 1)
+    module = own.load_own(target)
+    report(f"check {target}", 0, 1)
+    own.check(module, target)
+    blocks = blocks or default_blocks(module.hop)
+    bundle, line = _export(module, name, folder or FOLDER / name, blocks, own.describe(module, target), report)
+    return bundle, f"{line}; blocks of {', '.join(map(str, bundle.graphs))} samples"
+
+
+def default_blocks(hop: int) -> list[int]:
+    """Those of `BLOCKS` that are whole numbers of hops; if none is, one, two, four and eight hops."""
+    return [block for block in BLOCKS if block % hop == 0] or [hop, 2 * hop, 4 * hop, 8 * hop]
+
+
+def _load_exporter(report: Report) -> None:
     if find_spec("torch") is None:
         raise BenchError("exporting needs PyTorch, which is not installed: pip install 'tonearm[export]'")
     report("load torch", 0, 1)
     try:
-        from ..export.write import export_bundle
+        from ..export import write  # noqa: F401
     except ModuleNotFoundError as error:
         raise BenchError(
             f"exporting needs {error.name}, which is not installed: pip install 'tonearm[export]'"
         ) from error
-    module = load(name, checkpoint)
+
+
+def _export(
+    module: StreamingModule, name: str, folder: Path, blocks: Sequence[int], weights: str, report: Report
+) -> tuple[Bundle, str]:
+    """Export a module; the bundle and one line about it."""
+    from ..export.write import export_bundle
+
     done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=report)
     text = f"{name}: {weights}; differs from PyTorch by {done.error:.1e} of full scale"
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")
@@ -68,6 +115,8 @@ def ensure_bundle(
     if "/" in what or (Path(what) / MANIFEST).is_file():
         bundle = read_bundle(Path(what))
         return bundle, f"{bundle.name}: {bundle.weights}"
+    if ":" in what:
+        raise BenchError(f"{what} is not a bundle yet: tonearm export {what}, then name the folder that it makes")
     find(what)
     target = folder / what
     bundle = _exported(target)
