@@ -31,7 +31,10 @@ def _models(options: argparse.Namespace) -> None:
 def add_export(commands: Commands) -> None:
     """`tonearm export`."""
     command = add_command(
-        commands, "export", "make a bundle of a model, verified against PyTorch", "export hpn-reduced"
+        commands,
+        "export",
+        "make a bundle of a model, verified against PyTorch",
+        "export hpn-reduced\n  tonearm export my_module:build --block 64 256",
     )
     command.add_argument(
         "model",
@@ -39,7 +42,7 @@ def add_export(commands: Commands) -> None:
         help="a model's name (see: tonearm models), or a Python module here and the function in it that returns "
         "your own StreamingModule, such as my_module:build; it is run, and checked before anything is written",
     )
-    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: bundles/MODEL")
+    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: bundles/MODEL, or bundles/MODULE")
     command.add_argument(
         "--block",
         type=int,
