@@ -8,13 +8,20 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata, resources
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..device.facts import printable
-from ..models.catalogue import describe_weights, find, load
+from ..models.catalogue import MODELS, describe_weights, find, load, variant_name
 from ..runtime.bundle import MANIFEST, Bundle, read_bundle
 from ..runtime.errors import BundleError
+from . import own
 from .console import Report, say
 from .errors import BenchError
+from .fidelity import compare
+
+if TYPE_CHECKING:
+    from ..export.streaming import StreamingModule
+    from ..models.family import Family
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
@@ -51,18 +58,83 @@ def needing_extra(doing: str) -> Iterator[None]:
 
 
 def export_model(
-    name: str, folder: Path, blocks: Sequence[int], report: Report, checkpoint: Path | None = None
+    name: str,
+    folder: Path | None,
+    blocks: Sequence[int],
+    report: Report,
+    checkpoint: Path | None = None,
+    **options: bool,
 ) -> tuple[Bundle, str]:
-    """Export a model by name; the bundle and one line about it. Needs torch."""
-    find(name)
+    """Export a model by name as `folder` (default: `bundles/NAME`), with the options of `catalogue.load`; needs torch.
+
+    Returns:
+        The bundle, and a line about it; for a causal model it says how far that is from the centred one.
+    """
+    title = variant_name(find(name).name, **options)
     weights = describe_weights(checkpoint)
+    _load_exporter(report)
+    with needing_extra("exporting"):
+        module = load(name, checkpoint, lambda line: say(f"{checkpoint}: {printable(line)}"), **options)
+    bundle, line = _export(module, title, folder or FOLDER / title, blocks, weights, report)
+    if module.latency == 0:
+        line += "; " + _causal_line(module, load(name, checkpoint, lambda line: None, **{**options, "causal": False}))
+    return bundle, line
+
+
+def _causal_line(causal: Family, centred: Family) -> str:
+    """What a player gives for no latency."""
+    wave, spectrum = compare(centred, causal)
+    return (
+        f"causal: {centred.latency} samples less latency, what glides comes as much later: beside the centred model "
+        f"its waveform has an SNR of {wave.snr_db:.0f} dB (a glide leaves another phase), its spectrum one of "
+        f"{spectrum.snr_db:.0f} dB"
+    )
+
+
+def export_own(
+    target: str, report: Report, folder: Path | None = None, blocks: Sequence[int] | None = None
+) -> tuple[Bundle, str]:
+    """Export a person's own module, `my_module:build`, as `folder` (default: `bundles/my_module`); needs torch.
+
+    Returns:
+        The bundle and one line about it, which names the blocks: by default `default_blocks`.
+
+    Raises:
+        BenchError: when there is no such module, or it can't be built.
+        LintError: when the linter finds something; nothing is written.
+    """
+    name = own.bundle_name(target)
+    if name in MODELS:
+        raise BenchError(f"{name} is the name of one of Tonearm's models: give your file or function another")
+    _load_exporter(report)
+    report(f"build {target}", 0, 1)
+    module = own.load_own(target)
+    report(f"check {target}", 0, 1)
+    own.check(module, target)
+    blocks = blocks or default_blocks(module.hop)
+    bundle, line = _export(module, name, folder or FOLDER / name, blocks, own.describe(module, target), report)
+    return bundle, f"{line}; blocks of {', '.join(map(str, bundle.graphs))} samples"
+
+
+def default_blocks(hop: int) -> list[int]:
+    """Those of `BLOCKS` that are whole numbers of hops; if none is, one, two, four and eight hops."""
+    return [block for block in BLOCKS if block % hop == 0] or [hop, 2 * hop, 4 * hop, 8 * hop]
+
+
+def _load_exporter(report: Report) -> None:
     if find_spec("torch") is None:
         raise BenchError("exporting needs PyTorch, which is not installed: pip install 'tonearm[export]'")
     report("load torch", 0, 1)
     with needing_extra("exporting"):
-        from ..export.write import export_bundle
+        from ..export import write  # noqa: F401
 
-        module = load(name, checkpoint, lambda line: say(f"{checkpoint}: {printable(line)}"))
+
+def _export(
+    module: StreamingModule, name: str, folder: Path, blocks: Sequence[int], weights: str, report: Report
+) -> tuple[Bundle, str]:
+    """Export a module; the bundle and one line about it."""
+    from ..export.write import export_bundle
+
     done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=report)
     text = f"{name}: {weights}; differs from PyTorch by {done.error:.1e} of full scale"
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")
@@ -78,6 +150,8 @@ def ensure_bundle(
     if "/" in what or (Path(what) / MANIFEST).is_file():
         bundle = read_bundle(Path(what))
         return bundle, f"{bundle.name}: {bundle.weights}"
+    if ":" in what:
+        raise BenchError(f"{what} is not a bundle yet: tonearm export {what}, then name the folder that it makes")
     find(what)
     target = folder / what
     bundle = _exported(target)
@@ -85,7 +159,7 @@ def ensure_bundle(
         return export_model(what, target, blocks or BLOCKS, report)
     if bundle.weights != describe_weights(None):
         _check_trained(bundle, blocks or ())
-    elif not _is_fresh(bundle, blocks or ()):
+    elif not _is_fresh(bundle, what, blocks or ()):
         return export_model(what, target, sorted({*(blocks or BLOCKS), *bundle.graphs}), report)
     return bundle, f"{what}: {bundle.weights}; already exported in {target}"
 
@@ -107,10 +181,11 @@ def _check_trained(bundle: Bundle, blocks: Sequence[int]) -> None:
         )
 
 
-def _is_fresh(bundle: Bundle, blocks: Sequence[int]) -> bool:
+def _is_fresh(bundle: Bundle, name: str, blocks: Sequence[int]) -> bool:
     """Whether a bundle is whole, made from what an export would be made from now, and has all `blocks`."""
     try:
         bundle.check_files()
     except BundleError:
         return False
-    return bundle.source == source_key(bundle.weights) and set(blocks) <= set(bundle.graphs)
+    made_now = bundle.source == source_key(bundle.weights) and bundle.name == name
+    return made_now and set(blocks) <= set(bundle.graphs)

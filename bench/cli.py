@@ -19,6 +19,7 @@ from .errors import BenchError
 
 EXAMPLES = """examples:
   tonearm export hpn-reduced                                     make a bundle: bundles/hpn-reduced
+  tonearm export my_module:build                                 the same of a module of your own, checked first
   tonearm deploy hpn-reduced --board virtual                     put it on a board and prove it there
   tonearm render hpn-reduced --board virtual --input phrase.csv -o phrase.wav
   tonearm sweep --board virtual --models hpn-full hpn-reduced -o results
@@ -37,9 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError as error:
         return _closed(error)
     except _known_errors() as error:
-        say(f"tonearm: {printable(' '.join(str(error).split()))}")
+        _tell(error)
         return 1
     return 0
+
+
+def _tell(error: Exception) -> None:
+    """One line; before it one for each finding, if it is the linter's."""
+    findings: list[str] = getattr(error, "findings", [])
+    for finding in findings:
+        say(printable(finding))
+    text = getattr(error, "summary", str(error)) if findings else str(error)
+    say(f"tonearm: {printable(' '.join(text.split()))}")
 
 
 def _closed(error: BrokenPipeError) -> int:

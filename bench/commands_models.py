@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..device.facts import printable
-from ..models.catalogue import MODELS
+from ..models.catalogue import MODELS, variant_name
+from ..runtime.bundle import Bundle
 from . import bundles
 from .arguments import Commands, add_command
-from .console import out, plain_table, say, stage
+from .console import Report, out, plain_table, say, stage
+from .errors import BenchError
 
 if TYPE_CHECKING:
     from ..models.catalogue import Model
@@ -50,30 +52,60 @@ def _weighed(model: Model, weighed: Footprint) -> tuple[str, ...]:
 def add_export(commands: Commands) -> None:
     """`tonearm export`."""
     command = add_command(
-        commands, "export", "make a bundle of a model, verified against PyTorch", "export hpn-reduced"
+        commands,
+        "export",
+        "make a bundle of a model, verified against PyTorch",
+        "export hpn-reduced\n  tonearm export my_module:build --block 64 256",
     )
-    command.add_argument("model", help="a model's name (see: tonearm models)")
-    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: bundles/MODEL")
+    command.add_argument(
+        "model",
+        metavar="MODEL|MODULE:BUILD",
+        help="a model's name (see: tonearm models), or a Python module here and the function in it that returns "
+        "your own StreamingModule, such as my_module:build; it is run, and checked before anything is written",
+    )
+    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: bundles/MODEL, or bundles/MODULE")
     command.add_argument(
         "--block",
         type=int,
         nargs="+",
-        default=bundles.BLOCKS,
         metavar="N",
-        help=f"samples per call, one graph each (default: {' '.join(map(str, bundles.BLOCKS))})",
+        help=f"samples per call, one graph each (default: {' '.join(map(str, bundles.BLOCKS))}, "
+        "as far as they are whole numbers of hops)",
     )
     command.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="trained weights: .safetensors, .pt, .pth, .ckpt"
+    )
+    command.add_argument("--no-reverb", dest="reverb", action="store_false", help="leave the learned reverb out")
+    command.add_argument(
+        "--causal",
+        action="store_true",
+        help="no latency: what glides comes 32 samples later (the difference is told)",
+    )
+    command.add_argument(
+        "--full-noise",
+        action="store_true",
+        help="filter noise with every tap, overlap-added: for weights trained so (default: cropped, as the original)",
     )
     command.set_defaults(run=_export)
 
 
 def _export(options: argparse.Namespace) -> None:
-    folder = options.output or bundles.FOLDER / options.model
     with stage(f"export {options.model}") as report:
-        bundle, line = bundles.export_model(options.model, folder, options.block, report, options.checkpoint)
+        bundle, line = _exported(options, report)
     say(line)
     out.print(bundle.folder, soft_wrap=True)
+
+
+def _exported(options: argparse.Namespace, report: Report) -> tuple[Bundle, str]:
+    variant = {option: getattr(options, option) for option in ("reverb", "causal", "full_noise")}
+    if ":" not in options.model:
+        blocks = options.block or bundles.BLOCKS
+        return bundles.export_model(options.model, options.output, blocks, report, options.checkpoint, **variant)
+    if options.checkpoint or variant_name("", **variant):
+        raise BenchError(
+            f"{options.model} is built by its own code: leave out --checkpoint, --no-reverb, --causal and --full-noise"
+        )
+    return bundles.export_own(options.model, report, options.output, options.block)
 
 
 def add_convert(commands: Commands) -> None:

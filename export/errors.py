@@ -2,9 +2,14 @@
 
 ExportError
 ├── StreamingError   the module breaks the streaming convention
+├── LintError        the linter found what would break in the stream
 ├── GraphError       torch could not trace it, or ONNX Runtime could not load the result
 └── VerifyError      the graph does not compute what the module computes
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class ExportError(Exception):
@@ -13,6 +18,16 @@ class ExportError(Exception):
 
 class StreamingError(ExportError):
     """The module breaks the streaming convention."""
+
+
+class LintError(ExportError):
+    """The linter found something; the message has a line for each finding, after a first one that counts them."""
+
+    def __init__(self, name: str, findings: Sequence[object]) -> None:
+        count = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
+        self.summary = f"{name} would not stream as it should: {count}, nothing was exported"
+        self.findings = [str(finding) for finding in findings]
+        super().__init__("\n".join([self.summary, *self.findings]))
 
 
 class GraphError(ExportError):

@@ -71,6 +71,12 @@ def describe_weights(checkpoint: Path | None) -> str:
     return f"checkpoint {checkpoint.name}, sha256 {digest[:16]}"
 
 
+def variant_name(name: str, *, reverb: bool = True, causal: bool = False, full_noise: bool = False) -> str:
+    """The name of a bundle made with these options of `load`."""
+    said = {"no-reverb": not reverb, "causal": causal, "full-noise": full_noise}
+    return "-".join([name, *(option for option, is_on in said.items() if is_on)])
+
+
 def build(model: Model, state: Mapping[str, Tensor] = MappingProxyType({}), **options: bool) -> Family:
     """The model with torch's random weights.
 
@@ -139,10 +145,10 @@ def _fill(model: Model, module: Family, state: dict[str, Tensor], checkpoint: Pa
     from .checkpoints import load_weights
 
     meant = _meant(state)
-    ratios = state.get("synth.fr")
-    if ratios is not None and model.patch and model.name not in meant and len(ratios) == len(_ratios(model)):
+    ratios, wanted = _ratios(state), _patch_ratios(model)
+    if len(ratios) == len(wanted) and ratios != wanted:
         raise CheckpointError(
-            f"{checkpoint} is for other frequency ratios, {_rounded(ratios)}, than {model.name} has, {_ratios(model)}"
+            f"{checkpoint} is for other frequency ratios, {ratios}, than {model.name} has, {wanted}"
             + (f": it is probably for {' or '.join(meant)}" if meant else "")
         )
     load_weights(module, state, str(checkpoint), "" if model.name in meant else " or ".join(meant))
@@ -153,16 +159,15 @@ def _meant(state: Mapping[str, Tensor]) -> list[str]:
     from .keys import family_and_width
 
     similar = [model for model in MODELS.values() if (model.family, model.width) == family_and_width(state)]
-    ratios = _rounded(state["synth.fr"]) if "synth.fr" in state else []
-    return [model.name for model in similar if _ratios(model) == ratios]
+    return [model.name for model in similar if _patch_ratios(model) == _ratios(state)]
 
 
-def _ratios(model: Model) -> list[float]:
+def _patch_ratios(model: Model) -> list[float]:
     from .ddx7 import PATCHES
 
     return list(map(float, PATCHES[model.patch].ratios)) if model.patch else []
 
 
-def _rounded(ratios: Tensor) -> list[float]:
-    """Without what float32 adds to 1.58."""
-    return [round(float(ratio), 5) for ratio in ratios.flatten()]
+def _ratios(state: Mapping[str, Tensor]) -> list[float]:
+    """Of DDX7 weights; without what float32 adds to 1.58."""
+    return [round(float(ratio), 5) for ratio in state["synth.fr"].flatten()] if "synth.fr" in state else []
