@@ -29,6 +29,27 @@ def add_on(command: argparse.ArgumentParser) -> None:
     command.add_argument("--board", required=True, metavar="NAME", help="loopback, virtual, or a board of yours")
 
 
+def pair(text: str) -> tuple[str, str]:
+    """`NAME=VALUE`, as argparse reads it."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def size(text: str) -> tuple[str, int]:
+    """`NAME=SIZE`, a size from 1, as argparse reads it."""
+    name, value = pair(text)
+    return name, positive(value)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0, as argparse reads it."""
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """A whole number from 1, as argparse reads it."""
     if int(text) < 1:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib import metadata, resources
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..models.catalogue import describe_weights, find, load
 from ..runtime.bundle import MANIFEST, Bundle, read_bundle
 from ..runtime.errors import BundleError
 from .console import Report
 from .errors import BenchError
+
+if TYPE_CHECKING:
+    from ..export.foreign import Import
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
@@ -44,18 +49,34 @@ def export_model(
     find(name)
     weights = describe_weights(checkpoint)
     if find_spec("torch") is None:
-        raise BenchError("exporting needs PyTorch, which is not installed: pip install 'tonearm[export]'")
+        raise _not_installed(ModuleNotFoundError(name="torch"))
     report("load torch", 0, 1)
     try:
         from ..export.write import export_bundle
     except ModuleNotFoundError as error:
-        raise BenchError(
-            f"exporting needs {error.name}, which is not installed: pip install 'tonearm[export]'"
-        ) from error
+        raise _not_installed(error) from error
     module = load(name, checkpoint)
     done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=report)
     text = f"{name}: {weights}; differs from PyTorch by {done.error:.1e} of full scale"
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")
+
+
+def import_onnx(path: Path, name: str, folder: Path, report: Report, **how: Any) -> Import:
+    """Make a bundle of an ONNX graph; `how` is what `export.foreign.import_graph` takes by name. Needs onnx."""
+    try:
+        from ..export.foreign import import_graph
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    return import_graph(path, name, folder, progress=report, **how)
+
+
+def plain_name(text: str) -> str:
+    """A bundle's name made of a file's: what is no letter or digit becomes a hyphen."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("._+-") or "imported"
+
+
+def _not_installed(error: ModuleNotFoundError) -> BenchError:
+    return BenchError(f"making a bundle needs {error.name}, which is not installed: pip install 'tonearm[export]'")
 
 
 def ensure_bundle(
