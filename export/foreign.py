@@ -96,20 +96,34 @@ def import_graph(
     progress(f"run {path}", 1, 4)
     plan = make_plan(inputs, _probe(session, inputs, given), given, states, hop)
     _check_latency(plan, latency)
-    graph = with_edges(model, plan.inputs, plan.outputs, plan.states, plan.constants)
-    _settle(graph)
+    facts = _origin(path, name, plan.hop) | {"sample_rate": sample_rate, "latency": latency}
     golden = _golden(session, plan, sample_rate, latency)
-    source = sha256(path)
-    weights = f"imported from {path.name}, sha256 {source[:16]}"
-    facts = origin_facts(name, weights, source, [plan.hop], ("tonearm", "onnx", "onnxruntime"))
-    facts |= {"sample_rate": sample_rate, "latency": latency} | _facts(graph, plan)
     progress(f"verify {name}", 2, 4)
-    with replacing(folder) as new:
-        error = verify(
-            write_files(new, {plan.hop: graph}, golden, facts), plan.hop, golden, f"the original {path.name}"
-        )
+    error = _write(model, plan, golden, facts, folder, f"the original {path.name}")
     progress(f"imported {name}", 4, 4)
     return Import(read_bundle(folder), plan, error)
+
+
+def _origin(path: Path, name: str, hop: int) -> dict[str, Any]:
+    source = sha256(path)
+    weights = f"imported from {path.name}, sha256 {source[:16]}"
+    return origin_facts(name, weights, source, [hop], ("tonearm", "onnx", "onnxruntime"))
+
+
+def _write(
+    model: onnx.ModelProto,
+    plan: Plan,
+    golden: dict[str, np.ndarray],
+    facts: dict[str, Any],
+    folder: Path,
+    original: str,
+) -> float:
+    """The bundle in its place, verified before; its greatest error, of full scale."""
+    graph = with_edges(model, plan.inputs, plan.outputs, plan.states, plan.constants)
+    _settle(graph)
+    facts |= _facts(graph, plan)
+    with replacing(folder) as new:
+        return verify(write_files(new, {plan.hop: graph}, golden, facts), plan.hop, golden, original)
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
