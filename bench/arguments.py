@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 Commands = argparse._SubParsersAction
 
@@ -29,8 +30,34 @@ def add_on(command: argparse.ArgumentParser) -> None:
     command.add_argument("--board", required=True, metavar="NAME", help="loopback, virtual, or a board of yours")
 
 
+def pair(text: str) -> tuple[str, str]:
+    """`NAME=VALUE`, as argparse reads it."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def size(text: str) -> tuple[str, int]:
+    """`NAME=SIZE`, a size from 1, as argparse reads it."""
+    name, value = pair(text)
+    return name, positive(value)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0, as argparse reads it."""
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """A whole number from 1, as argparse reads it."""
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return int(text)
+
+
+def plain_name(text: str) -> str:
+    """A bundle's name made of a file's or a module's: what is no letter or digit becomes a hyphen."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("._+-") or "own"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata, resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..device.facts import printable
 from ..models.catalogue import MODELS, describe_weights, find, load, variant_name
@@ -22,6 +22,9 @@ from .fidelity import compare
 if TYPE_CHECKING:
     from ..export.streaming import StreamingModule
     from ..models.family import Family
+
+if TYPE_CHECKING:
+    from ..export.foreign import Import
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
@@ -122,10 +125,10 @@ def default_blocks(hop: int) -> list[int]:
 
 
 def _load_exporter(report: Report) -> None:
-    if find_spec("torch") is None:
-        raise BenchError("exporting needs PyTorch, which is not installed: pip install 'tonearm[export]'")
     report("load torch", 0, 1)
     with needing_extra("exporting"):
+        if find_spec("torch") is None:  # which `write` imports later than other things
+            raise ModuleNotFoundError(name="torch")
         from ..export import write  # noqa: F401
 
 
@@ -138,6 +141,13 @@ def _export(
     done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=report)
     text = f"{name}: {weights}; differs from PyTorch by {done.error:.1e} of full scale"
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")
+
+
+def import_onnx(path: Path, name: str, folder: Path, report: Report, **how: Any) -> Import:
+    """Make a bundle of an ONNX graph; `how` is what `export.foreign.import_graph` takes by name. Needs onnx."""
+    with needing_extra("importing"):
+        from ..export.foreign import import_graph
+    return import_graph(path, name, folder, progress=report, **how)
 
 
 def ensure_bundle(

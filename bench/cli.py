@@ -13,7 +13,7 @@ from ..device.facts import printable
 from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
 from .commands_boards import add_board, add_demo, add_deploy, add_render, add_report, add_sweep
-from .commands_models import add_convert, add_export, add_models
+from .commands_models import add_convert, add_export, add_import, add_models
 from .console import say
 from .errors import BenchError
 
@@ -82,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     add_models(commands)
     add_export(commands)
     add_convert(commands)
+    add_import(commands)
     add_deploy(commands)
     add_render(commands)
     add_sweep(commands)

@@ -49,7 +49,7 @@ def add_render(commands: Commands) -> None:
         required=True,
         metavar="FILE",
         help="controls, 250 frames a second: arrays of an .npz or columns of a .csv named f0_hz (Hz), loudness_db (dB) "
-        "and, optionally, noise",
+        "and, optionally, noise; for a bundle whose input is audio, a .wav",
     )
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .wav, or an .npz")
     command.add_argument("--block", type=positive, metavar="N", help="samples a call (default: the bundle's largest)")
@@ -62,10 +62,12 @@ def _render(options: argparse.Namespace) -> None:
     controls.check_target(options.output)
     with stage(f"render {options.what} on {options.board}") as report:
         bundle, line = bundles.ensure_bundle(options.what, report)
+        controls.check_sound(options.output, bundle)
         signals = controls.read_controls(options.input, bundle)
         outputs = render_on(options.board, bundle, signals, report, options.block)
     say(line)
-    out.print(controls.write_sound(options.output, outputs, bundle.sample_rate), soft_wrap=True)
+    outputs = controls.cut_to(options.input, outputs, bundle)
+    out.print(controls.write_sound(options.output, outputs, bundle), soft_wrap=True)
 
 
 def add_sweep(commands: Commands) -> None:

@@ -1,4 +1,4 @@
-"""Controls from files, and sound into files."""
+"""Controls and sound from files, and sound into files."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import pandas
 import soundfile
 
 from ..runtime.bundle import Bundle
-from ..runtime.clip import UNREADABLE, check_signals, read_arrays, write_arrays
+from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
 from ..runtime.errors import SignalError
 from .errors import ControlsError
 
+WAV = ".wav"
+
 
 def read_controls(path: Path, bundle: Bundle) -> dict[str, np.ndarray]:
-    """The bundle's inputs from an .npz (arrays) or a .csv (columns) by name, `(1, frames, width)` each.
+    """The bundle's inputs, `(1, frames, width)` each.
 
+    From an .npz (arrays) or a .csv (columns) by name, or from a .wav where the bundle has one input of audio.
     Noise that is not given is made, seeded. `ControlsError` names what is missing or does not fit.
     """
-    readers = {".npz": _read_npz, ".csv": _read_csv}
+    readers = {".npz": _read_npz, ".csv": _read_csv, WAV: lambda path: _read_wav(path, bundle)}
     if path.suffix not in readers:
-        raise ControlsError(f"{path}: controls are read from .csv or .npz, not from {path.suffix or 'this'}")
+        raise ControlsError(f"{path}: controls are read from .csv, .npz or .wav, not from {path.suffix or 'this'}")
     if not path.is_file():
         raise ControlsError(f"{path} is not there")
     given = readers[path.suffix](path)
@@ -47,20 +50,68 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     return {str(name): table[name].to_numpy() for name in table}
 
 
-def write_sound(path: Path, outputs: dict[str, np.ndarray], sample_rate: int) -> str:
+def _read_wav(path: Path, bundle: Bundle) -> dict[str, np.ndarray]:
+    """The input of audio, silence at its end until all of it has come out."""
+    name = _audio_input(path, bundle)
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ControlsError(f"{path} is not a sound file: {error}") from error
+    if samples.shape[1] != 1:
+        raise ControlsError(f"{path} has {samples.shape[1]} channels, {bundle.name} takes one: mix it to mono first")
+    if rate != bundle.sample_rate:
+        raise ControlsError(
+            f"{path} is at {rate} Hz, {bundle.name} runs at {bundle.sample_rate} Hz: resample the file first"
+        )
+    if not samples.size:
+        raise ControlsError(f"{path} is empty")
+    total = padded_frames(-(-len(samples) // bundle.hop), bundle.hop, bundle.latency) * bundle.hop
+    return {name: np.pad(samples[:, 0], (0, total - len(samples)))}
+
+
+def _audio_input(path: Path, bundle: Bundle) -> str:
+    """The name of the one input that a .wav can fill."""
+    needed = [signal for signal in bundle.inputs if not signal.noise]
+    if len(needed) == 1 and needed[0].width == bundle.hop:
+        return needed[0].name
+    raise ControlsError(
+        f"{path}: {bundle.name} takes {', '.join(signal.name for signal in needed)}, which a recording does not give "
+        "(analysing one is future work): give them by name in an .npz or a .csv"
+    )
+
+
+def cut_to(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> dict[str, np.ndarray]:
+    """The outputs, `(samples,)` each, as long as what was read from `path`, if that was a .wav."""
+    if path.suffix != WAV:
+        return outputs
+    samples = soundfile.info(path).frames
+    return {s.name: outputs[s.name][: -(-samples * s.width // bundle.hop)] for s in bundle.outputs}
+
+
+def audio_output(bundle: Bundle) -> str | None:
+    """The output that is the sound: `audio`, or the only one as wide as a hop."""
+    names = [signal.name for signal in bundle.outputs if signal.width == bundle.hop]
+    return "audio" if "audio" in names else names[0] if len(names) == 1 else None
+
+
+def write_sound(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> str:
     """Write `(samples,)` outputs to an .npz, or the audio to a .wav; a line about it.
 
     A .wav louder than full scale is scaled down to fit, and the line says so.
     """
-    audio = outputs["audio"]
-    text = f"{path}: {audio.size / sample_rate:.2f} s at {sample_rate} Hz"
+    rate, name = bundle.sample_rate, audio_output(bundle)
+    sizes = {signal.name: outputs[signal.name].size * bundle.hop // signal.width for signal in bundle.outputs}
+    text = f"{path}: {max(sizes.values()) / rate:.2f} s at {rate} Hz"
     if path.suffix == ".npz":
         write_arrays(path, outputs)
         return text
+    if name is None:
+        raise ControlsError(_no_sound(path, bundle))
+    audio = outputs[name]
     peak = float(np.max(np.abs(audio)))
     gain = min(1.0, 0.99 / peak) if peak else 1.0
     try:
-        soundfile.write(path, audio * gain, sample_rate, subtype="PCM_24")
+        soundfile.write(path, audio * gain, rate, subtype="PCM_24")
     except soundfile.LibsndfileError as error:
         raise ControlsError(f"{path} can't be written: {error}") from error
     return text if gain == 1 else f"{text}, scaled by {gain:.3g} to fit (peak {peak:.3g})"
@@ -71,3 +122,14 @@ def check_target(path: Path) -> None:
     if path.suffix not in (".wav", ".npz"):
         raise ControlsError(f"{path}: sound is written as .wav or .npz")
     path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def check_sound(path: Path, bundle: Bundle) -> None:
+    """`ControlsError` unless what the bundle gives can be written as `path`."""
+    if path.suffix != ".npz" and audio_output(bundle) is None:
+        raise ControlsError(_no_sound(path, bundle))
+
+
+def _no_sound(path: Path, bundle: Bundle) -> str:
+    given = ", ".join(signal.name for signal in bundle.outputs)
+    return f"{path}: what {bundle.name} gives ({given}) is not one signal of audio: write it to an .npz"

@@ -77,7 +77,7 @@ def _play(name: str, bundle: Bundle, path: Path) -> None:
         raise BenchError(f"the board's audio differs from PyTorch's by {error:.1e} of full scale")
     allowed = f"allowed: {bundle.tolerance:g}"
     say(f"  parity: the board's audio differs from PyTorch's by {error:.1e} of full scale ({allowed})")
-    say("  " + write_sound(path, outputs, bundle.sample_rate))
+    say("  " + write_sound(path, outputs, bundle))
 
 
 def _offline(model: str, signals: dict[str, np.ndarray]) -> np.ndarray:

@@ -28,7 +28,7 @@ def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
 
     Raises:
         BundleError: the bundle is not whole; nothing reaches the board.
-        DeviceError: whatever keeps the board from taking it, or its stream from equalling PyTorch's.
+        DeviceError: whatever keeps the board from taking it, or its stream from equalling the golden vectors.
     """
     bundle.check_files()
     with board(name, report) as connection:
@@ -55,7 +55,7 @@ def describe(name: str, bundle: Bundle, deployed: Deployed) -> str:
     proof = (
         "proven before"
         if deployed.error is None
-        else f"differs from PyTorch by at most {deployed.error:.1e} of full scale"
+        else f"differs from its golden vectors by at most {deployed.error:.1e} of full scale"
     )
     pushed = f"{deployed.pushed / 1e6:.2f} MB pushed" if deployed.pushed else "0 bytes pushed, all there already"
     return f"{bundle.name} is current on {name} ({deployed.path}): {pushed}; {proof}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import plain_name
 from .errors import BenchError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def bundle_name(target: str) -> str:
     """`my_module` for `my_module:build`, `my_module-small` for `my_module:small`; else `BenchError`."""
     module, attribute = _split(target)
     name = module if attribute == "build" else f"{module}-{attribute}"
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-") or "own"
+    return plain_name(name)
 
 
 def _split(target: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ ExportError
 ├── StreamingError   the module breaks the streaming convention
 ├── LintError        the linter found what would break in the stream
 ├── GraphError       torch could not trace it, or ONNX Runtime could not load the result
+├── ForeignError     a graph made elsewhere does not say, or contradicts, how it is streamed
 └── VerifyError      the graph does not compute what the module computes
 """
 
@@ -32,6 +33,10 @@ class LintError(ExportError):
 
 class GraphError(ExportError):
     """No graph could be made of the module, or none that ONNX Runtime loads."""
+
+
+class ForeignError(ExportError):
+    """What the graph is, and what was said of it, do not tell how to stream it; the message names what is missing."""
 
 
 class VerifyError(ExportError):

@@ -1,10 +1,9 @@
-"""Trace a streaming module into an ONNX graph for one block size, and make the graph explain itself."""
+"""Trace a streaming module into an ONNX graph for one block size."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 import onnx
 import torch
 
+from ..runtime.bundle import next_name
+from .assemble import IR_VERSION, drop_notes
 from .errors import ExportError, GraphError
 from .streaming import StreamingModule
 
 OPSET = 18
-IR_VERSION = 9  # with opset 18 it loads in every ONNX Runtime from 1.16 on; onnx's own default does not
 
 
 def frames_per_block(module: StreamingModule, block: int) -> int:
@@ -27,11 +27,6 @@ def frames_per_block(module: StreamingModule, block: int) -> int:
             f"a block of {block} samples is not a whole number of hops of {module.hop}: try {near}, or any multiple"
         )
     return block // module.hop
-
-
-def next_name(state: str) -> str:
-    """What a state is called on its way out of the graph."""
-    return f"{state}_next"
 
 
 def trace(module: StreamingModule, block: int) -> onnx.ModelProto:
@@ -45,7 +40,10 @@ def trace(module: StreamingModule, block: int) -> onnx.ModelProto:
         program = _export(module, (*inputs.values(), *states.values()), [*inputs, *states], _result_names(module))
     except Exception as error:  # the exporter raises whatever its many stages raise
         raise GraphError(f"torch could not export {type(module).__name__} for blocks of {block}: {error}") from error
-    return _clean(program.model_proto)
+    model = program.model_proto
+    model.ir_version = IR_VERSION
+    drop_notes(model)
+    return model
 
 
 def _result_names(module: StreamingModule) -> list[str]:
@@ -67,31 +65,3 @@ def _export(module: StreamingModule, arguments: tuple, names: list[str], results
             dynamo=True,
             verbose=False,
         )
-
-
-def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Pin the versions and drop what the exporter noted of the machine it ran on (stack traces, paths)."""
-    model.ir_version = IR_VERSION
-    for node in model.graph.node:
-        node.ClearField("doc_string")
-        del node.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-    del model.graph.metadata_props[:]
-    return model
-
-
-def stamp(model: onnx.ModelProto, module: StreamingModule, name: str, block: int) -> None:
-    """Write into the graph's own metadata what a player must know, so that a bare graph still explains itself."""
-    states = {state: next_name(state) for state in module.zero_states()}
-    facts = {
-        "name": name,
-        "sample_rate": module.sample_rate,
-        "hop": module.hop,
-        "block": block,
-        "latency": module.latency,
-        "states": json.dumps(states),
-    }
-    model.producer_name = "tonearm"
-    for key, value in facts.items():
-        model.metadata_props.add(key=f"tonearm.{key}", value=str(value))

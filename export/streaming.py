@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..runtime.clip import align, hold_last, padded_frames
+from ..runtime.clip import align, hold_last, lag, padded_frames
 from .errors import StreamingError
 
 Signals = dict[str, Tensor]
@@ -107,4 +107,5 @@ def render(module: StreamingModule, inputs: Signals) -> Signals:
     padded = {name: hold_last(value, total) for name, value in inputs.items()}
     with torch.no_grad():
         outputs, _ = step(module, padded, module.zero_states(next(iter(inputs.values())).shape[0]))
-    return {name: align(value, module.latency, frames) for name, value in outputs.items()}
+    lags = {name: lag(module.latency, module.hop, value.shape[2]) for name, value in outputs.items()}
+    return {name: align(value, lags[name], frames) for name, value in outputs.items()}

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 PAGE = 4096
 INLINE_BYTES = 1024  # smaller tensors stay in the graph: shape constants must, for shape inference
+_PACKED = ("INT4", "INT2", "FLOAT4")  # as numpy arrays they take more bytes than in a file
 
 
 def share_weights(graphs: Iterable[onnx.ModelProto], location: str) -> bytes:
@@ -22,7 +23,7 @@ def share_weights(graphs: Iterable[onnx.ModelProto], location: str) -> bytes:
     offsets: dict[str, int] = {}
     for graph in graphs:
         for tensor in graph.graph.initializer:
-            data = numpy_helper.to_array(tensor).tobytes()
+            data = _stored(tensor)
             if len(data) < INLINE_BYTES:
                 continue
             digest = hashlib.sha256(data).hexdigest()
@@ -32,6 +33,15 @@ def share_weights(graphs: Iterable[onnx.ModelProto], location: str) -> bytes:
                 content.extend(data)
             _point(tensor, location, offsets[digest], len(data))
     return bytes(content)
+
+
+def _stored(tensor: onnx.TensorProto) -> bytes:
+    """A tensor as a file holds it; nothing for those that no file can hold as numpy does, they stay in the graph."""
+    if tensor.HasField("raw_data"):
+        return tensor.raw_data
+    kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+    apart = kind == "STRING" or any(name in kind for name in _PACKED)
+    return b"" if apart else numpy_helper.to_array(tensor).tobytes()
 
 
 def _point(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> None:

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
-from ..runtime.bundle import FORMAT, MANIFEST, Bundle, read_bundle, sha256
-from ..runtime.clip import write_arrays
-from ..runtime.errors import ParityError, RunnerError
-from ..runtime.parity import check_parity
-from ..runtime.stream import Stream
-from .errors import ExportError, VerifyError
-from .graph import IR_VERSION, OPSET, frames_per_block, stamp, trace
+from ..runtime.bundle import Bundle, read_bundle
+from .assemble import (
+    IR_VERSION,
+    VERIFY_BLOCKS,
+    Progress,
+    check_folder,
+    origin_facts,
+    replacing,
+    verify,
+    write_files,
+)
+from .errors import ExportError
+from .graph import OPSET, frames_per_block, trace
 from .simplify import Simplifier, onnxsim_simplify, simplify
 from .streaming import StreamingModule, render
-from .weights import share_weights
 
-TOLERANCE = 1e-4  # of full scale
-VERIFY_BLOCKS = 32
 GOLDEN_FRAMES = 512
-WEIGHTS = "weights.bin"
-GOLDEN = "golden.npz"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ def export_bundle(
         VerifyError: naming the first block and output that differ from PyTorch.
     """
     blocks = _checked_blocks(module, blocks)
-    _check_folder(folder)
+    check_folder(folder)
     total = 2 * len(blocks) + 1
     traced = {}
     for index, block in enumerate(blocks):
@@ -89,7 +83,7 @@ def export_bundle(
 
         return _write(new, module, graphs, golden, facts | {"unsimplified": unsimplified}, verified)
 
-    with _replacing(folder) as new:
+    with replacing(folder) as new:
         try:
             error = write(new, graphs, unsimplified)
         except ExportError as problem:
@@ -109,27 +103,6 @@ def _checked_blocks(module: StreamingModule, blocks: Sequence[int]) -> list[int]
     return sorted(set(blocks))
 
 
-@contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Where to write what takes the place of `folder` when the block ends well; otherwise it stays as it is."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        new = Path(temporary) / "bundle"
-        yield new
-        _replace(new, folder, Path(temporary) / "old")
-
-
-def _check_folder(folder: Path) -> None:
-    """`ExportError` when a bundle in `folder` would take the place of something else."""
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    try:
-        known = {MANIFEST, *read_bundle(folder).files} if found else set()
-    except RunnerError:
-        known = set()
-    if found - known or (folder.exists() and not folder.is_dir()):
-        raise ExportError(f"{folder} is there and is no bundle: name another folder, or move it away")
-
-
 def _golden(module: StreamingModule, block_frames: int) -> dict[str, np.ndarray]:
     """The model's example clip and PyTorch's offline render of it, long enough for `VERIFY_BLOCKS` blocks."""
     inputs = module.example(max(VERIFY_BLOCKS * block_frames, GOLDEN_FRAMES))
@@ -141,28 +114,20 @@ def _facts(module: StreamingModule, name: str, blocks: Sequence[int], *, weights
     noise = [signal for signal in module.inputs if signal in module.noise]
     states = module.zero_states()
     packages = ("tonearm", "torch", "onnx", "onnxsim", "onnxscript", "onnxruntime")
-    return {
-        "format": FORMAT,
-        "name": name,
-        "weights": weights,
-        "source": source,
+    return origin_facts(name, weights, source, blocks, packages) | {
         "sample_rate": module.sample_rate,
         "hop": module.hop,
         "latency": module.latency,
         "precision": "fp32",
-        "tolerance": TOLERANCE,
         "inputs": [{"name": s, "width": width, "noise": s in noise} for s, width in module.inputs.items()],
         "outputs": [{"name": s, "width": width} for s, width in module.outputs.items()],
         "states": [
             {"name": s, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
             for s, value in states.items()
         ],
-        "graphs": {str(block): f"block-{block}.onnx" for block in blocks},
-        "golden": GOLDEN,
         "parameters": module.parameters_by_part(),
         "opset": OPSET,
         "ir_version": IR_VERSION,
-        "made_with": {package: metadata.version(package) for package in packages},
     }
 
 
@@ -175,17 +140,9 @@ def _write(
     on_verify: Callable[[int, int], None],
 ) -> float:
     """Write everything into a fresh `folder` and verify it there; the greatest error, of full scale."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     copies = {block: onnx.ModelProto.FromString(graph.SerializeToString()) for block, graph in graphs.items()}
-    (folder / WEIGHTS).write_bytes(share_weights(copies.values(), WEIGHTS))
-    for block, graph in copies.items():
-        stamp(graph, module, facts["name"], block)
-        (folder / facts["graphs"][str(block)]).write_bytes(graph.SerializeToString())
-    write_arrays(folder / GOLDEN, _cut(golden, module, _shipped_frames(max(graphs) // module.hop)))
-    files = {path.name: {"sha256": sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
-    (folder / MANIFEST).write_text(json.dumps(facts | {"files": files}, indent=1))
-    return _verify(read_bundle(folder), golden, on_verify)
+    shipped = _cut(golden, module, _shipped_frames(max(graphs) // module.hop))
+    return _verify(write_files(folder, copies, shipped, facts), golden, on_verify)
 
 
 def _shipped_frames(block_frames: int) -> int:
@@ -208,23 +165,5 @@ def _verify(bundle: Bundle, golden: dict[str, np.ndarray], on_verify: Callable[[
     for index, block in enumerate(bundle.graphs):
         on_verify(index, block)
         frames = max(VERIFY_BLOCKS * block // bundle.hop, GOLDEN_FRAMES)
-        try:
-            errors.append(check_parity(Stream(bundle, block), golden, frames)["error"])
-        except ParityError as error:
-            raise VerifyError(f"ONNX Runtime and PyTorch differ: {error}") from error
-        except RunnerError as error:
-            raise ExportError(str(error)) from error
+        errors.append(verify(bundle, block, golden, "PyTorch", frames))
     return max(errors)
-
-
-def _replace(new: Path, folder: Path, old: Path) -> None:
-    """`new` in the place of `folder`, or the old one back in it."""
-    if not folder.exists():
-        new.replace(folder)
-        return
-    folder.replace(old)
-    try:
-        new.replace(folder)
-    except BaseException:
-        old.replace(folder)
-        raise

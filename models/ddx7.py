@@ -196,7 +196,7 @@ class FMSynthesizer(Stateful):
         levels = MAX_LEVEL * torch.sigmoid(controls)
         cycles, after_phase = self.phase(f0_hz, states)
         multiples = cycles[:, :, None] * self.fr.to(cycles.dtype)[:, None]
-        phases = (multiples - torch.floor(multiples)).to(levels.dtype).unbind(2)
+        phases = (multiples - torch.round(multiples)).to(levels.dtype).unbind(2)
         upsampled, after_levels = self.levels(levels, states)
         sound = self._modulated(phases, upsampled.unbind(2)) / MAX_LEVEL
         # The half frame before the clip is silent: the reverb would hear it.

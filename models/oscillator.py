@@ -43,10 +43,10 @@ class Phase(Stateful):
         }
 
     def forward(self, f0_hz: Tensor, states: Signals) -> tuple[Tensor, Signals]:
-        """`f0_hz (batch, frames, 1)` to cycles in [0, period), `(batch, frames, hop)` float64.
+        """`f0_hz (batch, frames, 1)` to cycles, `(batch, frames, hop)` float64, between -period/2 and period/2.
 
-        Before the first frame f0 is held constant and the phase starts early, so that it is right where the
-        clip starts.
+        Around zero, and not from it, because float32 sines of small phases are more precise. Before the first frame
+        f0 is held constant and the phase starts early, so that it is right where the clip starts.
         """
         started = states["started"]
         now = f0_hz.double() / self.sample_rate
@@ -54,7 +54,7 @@ class Phase(Stateful):
         lead = torch.where(started > 0, 0.0, now[:, :1])[:, 0] * self.early
         increments = last + self.ramp * (now - last)
         cycles = states["phase"] - lead + torch.cumsum(increments.flatten(1), 1)
-        cycles = cycles - torch.floor(cycles / self.period) * self.period
+        cycles = cycles - torch.round(cycles / self.period) * self.period
         after = {"phase": cycles[:, -1:], "last_f0": f0_hz[:, -1:], "started": torch.ones_like(started)}
         return cycles.reshape(increments.shape), after
 

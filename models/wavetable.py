@@ -55,8 +55,8 @@ class WavetableOscillator(Stateful):
         """
         held, after = self.held(mixture, states)
         batch, frames, parts, _ = held.shape
-        position = cycles * LENGTH
-        point = torch.floor(position)
+        position = (cycles - torch.floor(cycles)) * LENGTH
+        point = torch.floor(position).clamp(max=LENGTH - 1)  # a phase just below zero is rounded up to a whole cycle
         points = torch.stack([tables, tables.roll(-1, 1) - tables]).permute(2, 0, 1).reshape(LENGTH, -1)
         read = points[point.long().flatten()].reshape(batch, frames, parts, -1, TABLES)
         value, slope = (read @ held[..., None]).reshape(batch, frames, -1, 2).unbind(3)

@@ -17,6 +17,7 @@ from .errors import BundleError
 FORMAT = 1  # 1: first
 MANIFEST = "manifest.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+STATE_TYPES = ("float32", "float64", "float16", "int64", "int32", "bool")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class State:
-    """A tensor that goes out of one step and into the next; `float32` or `float64`."""
+    """A tensor that goes out of one step and into the next; its `dtype` is one of `STATE_TYPES`."""
 
     name: str
     shape: tuple[int, ...]
@@ -81,6 +82,11 @@ class Bundle:
                 raise BundleError(f"{path} is missing: export or push the bundle again")
             if path.stat().st_size != file.size or sha256(path) != file.sha256:
                 raise BundleError(f"{path} is not what the manifest says (its hash differs): export or push it again")
+
+
+def next_name(state: str) -> str:
+    """What a state is called on its way out of the graph."""
+    return f"{state}_next"
 
 
 def sha256(path: Path) -> str:
@@ -142,7 +148,7 @@ def _signal(entry: dict[str, Any]) -> Signal:
 
 
 def _state(entry: dict[str, Any]) -> State:
-    if entry["dtype"] not in ("float32", "float64"):
+    if entry["dtype"] not in STATE_TYPES:
         raise ValueError(f"state of dtype {entry['dtype']!r}")
     return State(_text(entry["name"]), tuple(_count(size, least=0) for size in entry["shape"]), entry["dtype"])
 

@@ -53,9 +53,20 @@ def hold_last(signal: Any, frames: int) -> Any:
     return signal[:, np.minimum(np.arange(frames), signal.shape[1] - 1)]
 
 
-def align(signal: Any, latency: int, frames: int) -> Any:
-    """`(batch, more frames, width)` to `(batch, frames * width)`, the first `latency` samples taken off."""
-    return signal.reshape(signal.shape[0], -1)[:, latency : latency + frames * signal.shape[2]]
+def lag(latency: int, hop: int, width: int) -> int:
+    """A latency in samples as values of an output with `width` values a hop; `SignalError` unless it is whole."""
+    values, rest = divmod(latency * width, hop)
+    if rest:
+        raise SignalError(
+            f"a latency of {latency} samples is not a whole number of values of an output that has {width} "
+            f"for every {hop} samples"
+        )
+    return values
+
+
+def align(signal: Any, lag: int, frames: int) -> Any:
+    """`(batch, more frames, width)` to `(batch, frames * width)`, the first `lag` values taken off."""
+    return signal.reshape(signal.shape[0], -1)[:, lag : lag + frames * signal.shape[2]]
 
 
 def check_signals(bundle: Bundle, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

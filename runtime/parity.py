@@ -1,4 +1,4 @@
-"""Prove that the stream here is the trained model: play the bundle's golden controls, compare the sound."""
+"""Prove that the stream here is the trained model: play the bundle's golden clip, compare the sound."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .bundle import Signal
+from .clip import lag
 from .errors import ParityError
 from .stream import Stream
 
@@ -25,7 +27,7 @@ def first_wrong(wanted: np.ndarray, got: np.ndarray, tolerance: float) -> int | 
 
 
 def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | None = None) -> dict[str, Any]:
-    """Stream the golden clip and compare with what PyTorch rendered offline.
+    """Stream the golden clip and compare with what the original computed.
 
     Args:
         stream: where the bundle's graph runs.
@@ -48,17 +50,18 @@ def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | No
     for signal in bundle.outputs:
         samples = compared * signal.width
         wanted = golden[signal.name][:samples]
-        errors.append(_compare(stream, signal.name, wanted, got[signal.name][:samples]))
+        errors.append(_compare(stream, signal, wanted, got[signal.name][:samples]))
     return {"block": stream.block, "frames": compared, "error": max(errors)}
 
 
-def _compare(stream: Stream, name: str, wanted: np.ndarray, got: np.ndarray) -> float:
-    bundle, block = stream.bundle, stream.block
+def _compare(stream: Stream, signal: Signal, wanted: np.ndarray, got: np.ndarray) -> float:
+    bundle = stream.bundle
     sample = first_wrong(wanted, got, bundle.tolerance)
+    values = stream.frames * signal.width
     if sample is not None:
-        first = (sample + bundle.latency) // block
+        first = (sample + lag(bundle.latency, bundle.hop, signal.width)) // values
         raise ParityError(
-            f"{bundle.name}, blocks of {block}: output {name} is wrong from block {first}, sample {sample}: "
-            f"{got[sample]:.6g} instead of {wanted[sample]:.6g}"
+            f"{bundle.name}, blocks of {stream.block}: output {signal.name} is wrong from block {first}, "
+            f"sample {sample}: {got[sample]:.6g} instead of {wanted[sample]:.6g}"
         )
     return full_scale_error(wanted, got)

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from .bundle import Bundle
-from .clip import align, hold_last, padded_frames
+from .bundle import STATE_TYPES, Bundle, next_name
+from .clip import align, hold_last, lag, padded_frames
 from .errors import SessionError
 
-_TYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
+_ONNX_NAMES = {"float32": "float", "float64": "double"}  # where they are not numpy's
+TYPES = {f"tensor({_ONNX_NAMES.get(dtype, dtype)})": dtype for dtype in STATE_TYPES}
 
 
 class Stream:
@@ -49,7 +50,7 @@ class Stream:
         names = [state.name for state in self.bundle.states]
         for name, array in [*self.inputs.items(), *zip(names, before)]:
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        for name, array in [*self.outputs.items(), *zip((name + "_next" for name in names), after)]:
+        for name, array in [*self.outputs.items(), *zip(map(next_name, names), after)]:
             binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         return binding
 
@@ -82,7 +83,11 @@ class Stream:
 
         Returns:
             `(frames * width,)` for each output, aligned with the inputs.
+
+        Raises:
+            SignalError: the latency is not a whole number of an output's values.
         """
+        lags = {s.name: lag(self.bundle.latency, self.bundle.hop, s.width) for s in self.bundle.outputs}
         frames = next(iter(signals.values())).shape[1]
         total = padded_frames(frames, self.bundle.hop, self.bundle.latency, self.frames)
         padded = {name: hold_last(value, total) for name, value in signals.items()}
@@ -95,7 +100,7 @@ class Stream:
             self.step()
             for name, buffer in self.outputs.items():
                 blocks[name].append(buffer.copy())
-        return {name: align(np.concatenate(b, 1), self.bundle.latency, frames)[0] for name, b in blocks.items()}
+        return {name: align(np.concatenate(b, 1), lags[name], frames)[0] for name, b in blocks.items()}
 
 
 def check_graph(session: Any, bundle: Bundle, frames: int) -> None:
@@ -103,9 +108,9 @@ def check_graph(session: Any, bundle: Bundle, frames: int) -> None:
     before: dict[str, Any] = {signal.name: ((1, frames, signal.width), "float32") for signal in bundle.inputs}
     after: dict[str, Any] = {signal.name: ((1, frames, signal.width), "float32") for signal in bundle.outputs}
     for state in bundle.states:
-        before[state.name] = after[f"{state.name}_next"] = (state.shape, state.dtype)
+        before[state.name] = after[next_name(state.name)] = (state.shape, state.dtype)
     for wanted, nodes in ((before, session.get_inputs()), (after, session.get_outputs())):
-        found = {node.name: (tuple(node.shape), _TYPES.get(node.type, node.type)) for node in nodes}
+        found = {node.name: (tuple(node.shape), TYPES.get(node.type, node.type)) for node in nodes}
         wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
         if wrong:
             facts = "; ".join(f"{name}: graph {found.get(name)}, manifest {wanted.get(name)}" for name in wrong)

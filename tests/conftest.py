@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
+import onnx.parser
 import platformdirs
 import pytest
 import torch
@@ -52,6 +55,80 @@ def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     module = load("hpn-reduced", GOLDEN / "hpn-reduced.pt")
     folder = tmp_path_factory.mktemp("bundles") / "hpn-reduced"
     return export_bundle(module, "hpn-reduced", folder, BLOCKS, weights="golden").bundle
+
+
+@pytest.fixture(scope="session")
+def save_graph() -> Callable[..., Path]:
+    """Write an ONNX graph given as text, with its weights by name, as any other tool would have made it."""
+
+    def save(path: Path, text: str, **weights: np.ndarray) -> Path:
+        model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["": 17]>' + text)
+        model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in weights.items())
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return save
+
+
+def some(*shape: int, seed: int = 0) -> np.ndarray:
+    """Weights of a model that nobody trained."""
+    return np.random.default_rng(seed).normal(0, 0.5, shape).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def amp(save_graph: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recurrent amplifier, blocks of 64 samples, made elsewhere."""
+    text = """
+    amp (float[1, 64] audio_in, float[1, 1, 8] h_in) => (float[1, 64] audio_out, float[1, 1, 8] h_out) {
+        steps = Reshape(audio_in, steps_shape)
+        y, h_out = GRU <hidden_size = 8> (steps, w, r, b, , h_in)
+        mixed = MatMul(y, v)
+        bent = Tanh(mixed)
+        audio_out = Reshape(bent, out_shape)
+    }"""
+    return save_graph(
+        tmp_path_factory.mktemp("amp") / "amp.onnx",
+        text,
+        w=some(1, 24, 1),
+        r=some(1, 24, 8, seed=1),
+        b=some(1, 48, seed=2),
+        v=some(8, 1, seed=3),
+        steps_shape=np.array([64, 1, 1]),
+        out_shape=np.array([1, 64]),
+    )
+
+
+@pytest.fixture(scope="session")
+def vad(save_graph: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A voice activity detector made elsewhere: one number for 512 samples, at one of two sample rates."""
+    text = """
+    vad (float[batch, 512] input, float[2, batch, 128] state, int64 sr)
+        => (float[p, 1] output, float[q, r, 128] stateN) {
+        fast = Equal(sr, sixteen)
+        scaled = If (fast) <
+            then_branch = a () => (float[n, 512] loud) { loud = Add(input, input) },
+            else_branch = b () => (float[n, 512] soft) { soft = Mul(input, half) }
+        >
+        seen = MatMul(scaled, w)
+        old = Gather <axis = 0> (state, zero)
+        both = Add(seen, old)
+        new = Tanh(both)
+        stacked = Unsqueeze(new, axes)
+        kept = Unsqueeze(old, axes)
+        stateN = Concat <axis = 0> (stacked, kept)
+        sum = MatMul(new, v)
+        output = Sigmoid(sum)
+    }"""
+    return save_graph(
+        tmp_path_factory.mktemp("vad") / "vad.onnx",
+        text,
+        sixteen=np.array(16000),
+        half=np.array(0.5, np.float32),
+        zero=np.array(0),
+        axes=np.array([0]),
+        w=some(512, 128) / 8,
+        v=some(128, 1) / 8,
+    )
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import soundfile
 import torch
 from tonearm.device.loopback import serve
+from tonearm.export.foreign import import_graph
 from tonearm.models.catalogue import MODELS
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.clip import read_arrays
@@ -21,7 +23,9 @@ from tonearm.runtime.clip import read_arrays
 GOLDEN = Path(__file__).parent / "golden" / "hpn-reduced.npz"
 SWEEP = ["sweep", "--board", "loopback", "--models", "hpn-reduced"]
 NOTHING = [[*SWEEP, "--steps", "0"], [*SWEEP, "--steps", "-1"], [*SWEEP, "--threads", "0"]]
-COMMANDS = ("models", "export", "convert", "deploy", "render", "sweep", "report", "board", "demo")
+MISSPELT = (["--state", "h"], ["--dim", "batch=0"], ["--set", "=1"], ["--latency", "-1"], ["--hop", "0"])
+IMPORT = [["import", "amp.onnx"], *(["import", "amp.onnx", "--sample-rate", "1", *rest] for rest in MISSPELT)]
+COMMANDS = ("models", "export", "convert", "import", "deploy", "render", "sweep", "report", "board", "demo")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,15 @@ def test_the_help_of_every_command_has_an_example_of_it(command: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["depoly"], ["deploy", "hpn-reduced"], ["board"], ["export", "hpn-reduced", "--block", "a"], *NOTHING],
+    [
+        [],
+        ["depoly"],
+        ["deploy", "hpn-reduced"],
+        ["board"],
+        ["export", "hpn-reduced", "--block", "a"],
+        *NOTHING,
+        *IMPORT,
+    ],
 )
 def test_wrong_usage_is_answered_with_the_usage(arguments: list[str]) -> None:
     assert tonearm(*arguments, status=2).stderr.startswith("usage: tonearm")
@@ -157,7 +169,7 @@ def test_a_damaged_bundle_is_refused_by_the_file(golden_bundle: Bundle) -> None:
         ("a.csv", "f0_hz,loudness_db\n", "a.csv: f0_hz is empty"),
         ("a.csv", "", "a.csv is not a table"),
         ("a.npz", "no zip", "a.npz is not an .npz"),
-        ("a.txt", "440 -20", "controls are read from .csv or .npz, not from .txt"),
+        ("a.txt", "440 -20", "controls are read from .csv, .npz or .wav, not from .txt"),
         ("nothing.csv", None, "nothing.csv is not there"),
     ],
 )
@@ -166,6 +178,77 @@ def test_controls_that_do_not_fit_are_named(golden_bundle: Bundle, name: str, co
         Path(name).write_text(content)
     arguments = ["render", golden_bundle.folder, "--board", "loopback", "--input", name, "-o", "a.wav"]
     assert said in complaint(*arguments)
+
+
+def test_an_amplifier_of_ones_own_plays_a_recording_on_a_board(amp: Path) -> None:
+    """What the README says, and what comes back is what the graph makes of the recording when called by hand."""
+    shutil.copy(amp, "amp.onnx")
+    time = np.arange(1000) / 48_000
+    soundfile.write("take.wav", 0.5 * np.sin(2 * np.pi * 220 * time), 48_000, subtype="FLOAT")
+    done = tonearm("import", "amp.onnx", "--sample-rate", 48_000, "--state", "h_in=h_out")
+    assert "state h_in -> h_out (1, 1, 8)" in done.stderr and "64 samples a call" in done.stderr
+    assert done.stdout == "bundles/amp\n"
+    assert "amp is current on loopback" in tonearm("deploy", "bundles/amp", "--board", "loopback").stdout
+    render = ["render", "bundles/amp", "--board", "loopback", "--input", "take.wav"]
+    assert "out.wav: 0.02 s at 48000 Hz" in tonearm(*render, "-o", "out.wav").stdout
+    got, rate = soundfile.read("out.wav")
+    wanted = played(amp, soundfile.read("take.wav", dtype="float32")[0])
+    assert (rate, got.shape) == (48_000, (1000,))
+    assert np.max(np.abs(got - wanted)) < 1e-5
+    assert np.max(np.abs(wanted)) > 0.1
+
+
+def played(amp: Path, audio: np.ndarray) -> np.ndarray:
+    """The amplifier's graph, called by hand."""
+    session, state, heard = onnxruntime.InferenceSession(amp), np.zeros((1, 1, 8), np.float32), []
+    for block in np.pad(audio, (0, -len(audio) % 64)).reshape(-1, 1, 64):
+        sound, state = session.run(["audio_out", "h_out"], {"audio_in": block, "h_in": state})
+        heard.append(np.asarray(sound).ravel())
+    return np.concatenate(heard)[: len(audio)]
+
+
+def test_a_detector_of_ones_own_gives_one_number_a_block(vad: Path) -> None:
+    tonearm("import", vad, "--sample-rate", 16_000, "--set", "sr=16000", "--dim", "batch=1", "--name", "own")
+    soundfile.write("take.wav", np.zeros(5000), 16_000)
+    render = ["render", "bundles/own", "--board", "loopback", "--input", "take.wav"]
+    assert "out.wav: what own gives (output) is not one signal of audio: write it to an .npz" in complaint(
+        *render, "-o", "out.wav"
+    )
+    assert "out.npz: 0.32 s at 16000 Hz" in tonearm(*render, "-o", "out.npz").stdout
+    assert read_arrays(Path("out.npz"))["output"].shape == (10,)
+
+
+def test_a_graph_that_says_too_little_is_answered_with_the_option_to_give(vad: Path) -> None:
+    assert "--dim batch=1" in complaint("import", vad, "--sample-rate", 16_000)
+    assert "--set sr=VALUE" in complaint("import", vad, "--sample-rate", 16_000, "--dim", "batch=1")
+    twice = ["--set", "sr=1", "--set", "sr=2"]
+    assert "sr is given twice" in complaint("import", vad, "--sample-rate", 16_000, *twice)
+    assert "a.onnx is not there" in complaint("import", "a.onnx", "--sample-rate", 16_000)
+    assert not Path("bundles").exists()
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate", "samples", "said"),
+    [
+        (2, 16_000, 100, "take.wav has 2 channels, amp takes one: mix it to mono first"),
+        (1, 44_100, 100, "take.wav is at 44100 Hz, amp runs at 16000 Hz: resample the file first"),
+        (1, 16_000, 0, "take.wav is empty"),
+        (0, 0, 0, "take.wav is not a sound file"),
+    ],
+)
+def test_a_recording_that_does_not_fit_is_refused(amp: Path, channels: int, rate: int, samples: int, said: str) -> None:
+    import_graph(amp, "amp", Path("amp"), sample_rate=16_000)
+    if channels:
+        soundfile.write("take.wav", np.zeros((samples, channels)), rate)
+    else:
+        Path("take.wav").write_text("not a sound")
+    assert said in complaint("render", "./amp", "--board", "loopback", "--input", "take.wav", "-o", "out.wav")
+
+
+def test_a_recording_is_no_control_of_a_synthesizer(golden_bundle: Bundle) -> None:
+    soundfile.write("take.wav", np.zeros(100), 16_000)
+    arguments = ["render", golden_bundle.folder, "--board", "loopback", "--input", "take.wav", "-o", "out.wav"]
+    assert "hpn-reduced takes f0_hz, loudness_db, which a recording does not give" in complaint(*arguments)
 
 
 def test_sound_is_not_written_as_anything(golden_bundle: Bundle) -> None:
