@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata, resources
 from importlib.util import find_spec
@@ -20,11 +21,9 @@ from .errors import BenchError
 from .fidelity import compare
 
 if TYPE_CHECKING:
+    from ..export.foreign import Import
     from ..export.streaming import StreamingModule
     from ..models.family import Family
-
-if TYPE_CHECKING:
-    from ..export.foreign import Import
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
@@ -75,10 +74,11 @@ def export_model(
     """
     title = variant_name(find(name).name, **options)
     weights = describe_weights(checkpoint)
+    folder = folder or _own_folder(title, weights)
     _load_exporter(report)
     with needing_extra("exporting"):
         module = load(name, checkpoint, lambda line: say(f"{checkpoint}: {printable(line)}"), **options)
-    bundle, line = _export(module, title, folder or FOLDER / title, blocks, weights, report)
+    bundle, line = _export(module, title, folder, blocks, weights, report)
     if module.latency == 0:
         line += "; " + _causal_line(module, load(name, checkpoint, lambda line: None, **{**options, "causal": False}))
     return bundle, line
@@ -89,8 +89,8 @@ def _causal_line(causal: Family, centred: Family) -> str:
     wave, spectrum = compare(centred, causal)
     return (
         f"causal: {centred.latency} samples less latency, what glides comes as much later: beside the centred model "
-        f"its waveform has an SNR of {wave.snr_db:.0f} dB (a glide leaves another phase), its spectrum one of "
-        f"{spectrum.snr_db:.0f} dB"
+        f"its spectrum has an SNR of {spectrum.snr_db:.0f} dB, its waveform one of {round(wave.snr_db)} dB (a glide "
+        "leaves another phase)"
     )
 
 
@@ -107,16 +107,38 @@ def export_own(
         LintError: when the linter finds something; nothing is written.
     """
     name = own.bundle_name(target)
-    if name in MODELS:
-        raise BenchError(f"{name} is the name of one of Tonearm's models: give your file or function another")
+    _check_name(name, "give your file or function another")
+    folder = folder or _own_folder(name, target)
     _load_exporter(report)
-    report(f"build {target}", 0, 1)
-    module = own.load_own(target)
-    report(f"check {target}", 0, 1)
-    own.check(module, target)
-    blocks = blocks or default_blocks(module.hop)
-    bundle, line = _export(module, name, folder or FOLDER / name, blocks, own.describe(module, target), report)
+    with contextlib.redirect_stdout(sys.stderr):  # the module may print, at every call
+        report(f"build {target}", 0, 1)
+        module = own.load_own(target)
+        report(f"check {target}", 0, 1)
+        own.check(module, target)
+        blocks = blocks or default_blocks(module.hop)
+        bundle, line = _export(module, name, folder, blocks, own.describe(module, target), report)
     return bundle, f"{line}; blocks of {', '.join(map(str, bundle.graphs))} samples"
+
+
+def _check_name(name: str, instead: str) -> None:
+    """`BenchError` where another bundle would be taken for one of Tonearm's models."""
+    if name in MODELS:
+        raise BenchError(f"{name} is the name of one of Tonearm's models: {instead}")
+
+
+def _own_folder(name: str, weights: str) -> Path:
+    """`bundles/NAME`; `BenchError` where that holds weights of another origin, which would be lost."""
+    folder = FOLDER / name
+    there = _exported(folder)
+    if there and _origin(there.weights) not in ("untrained", _origin(weights)):
+        raise BenchError(f"{folder} holds {there.name}, {there.weights}: move it away, or name a folder with -o")
+    return folder
+
+
+def _origin(weights: str) -> str:
+    """What kind of weights: untrained, a checkpoint, or the module or graph they come from."""
+    word = weights.split()[0].rstrip(":")
+    return word if word in ("untrained", "checkpoint") else weights.split(",")[0]
 
 
 def default_blocks(hop: int) -> list[int]:
@@ -143,11 +165,12 @@ def _export(
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")
 
 
-def import_onnx(path: Path, name: str, folder: Path, report: Report, **how: Any) -> Import:
+def import_onnx(path: Path, name: str, folder: Path | None, report: Report, **how: Any) -> Import:
     """Make a bundle of an ONNX graph; `how` is what `export.foreign.import_graph` takes by name. Needs onnx."""
+    _check_name(name, "give the bundle another with --name")
     with needing_extra("importing"):
         from ..export.foreign import import_graph
-    return import_graph(path, name, folder, progress=report, **how)
+    return import_graph(path, name, folder or _own_folder(name, f"imported from {path.name}"), progress=report, **how)
 
 
 def ensure_bundle(
@@ -162,13 +185,15 @@ def ensure_bundle(
         return bundle, f"{bundle.name}: {bundle.weights}"
     if ":" in what:
         raise BenchError(f"{what} is not a bundle yet: tonearm export {what}, then name the folder that it makes")
-    find(what)
     target = folder / what
     bundle = _exported(target)
+    if bundle and what not in MODELS:
+        return bundle, f"{bundle.name}: {bundle.weights}"
+    find(what)
     if bundle is None:
         return export_model(what, target, blocks or BLOCKS, report)
     if bundle.weights != describe_weights(None):
-        _check_trained(bundle, blocks or ())
+        _check_trained(bundle, what, blocks or ())
     elif not _is_fresh(bundle, what, blocks or ()):
         return export_model(what, target, sorted({*(blocks or BLOCKS), *bundle.graphs}), report)
     return bundle, f"{what}: {bundle.weights}; already exported in {target}"
@@ -181,7 +206,9 @@ def _exported(folder: Path) -> Bundle | None:
         return None
 
 
-def _check_trained(bundle: Bundle, blocks: Sequence[int]) -> None:
+def _check_trained(bundle: Bundle, name: str, blocks: Sequence[int]) -> None:
+    if bundle.name != name:
+        raise BenchError(f"{bundle.folder} holds {bundle.name}, not {name}: name the folder, or move it away")
     bundle.check_files()
     missing = sorted(set(blocks) - set(bundle.graphs))
     if missing:

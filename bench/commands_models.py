@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from ..models.footprint import Footprint
 
 MODELS_NOTES = """full: the teacher; reduced: the student; decoder, synth, reverb: parameters
-MMAC/s: million multiply-accumulates a second of audio, decoder+synth+reverb (sines and table look-ups not counted)
+MMAC/s: million multiply-accumulates a second of audio, decoder+synth+reverb, in blocks of 64 samples (sines and table
+look-ups are not counted)
 past: frames that the decoder looks back on, its own included; "all" for a recurrent one
 latency: samples (0 with --causal); kB: the state that goes from one step to the next
-weights: {weights}; trained ones by --checkpoint"""
+without --checkpoint, weights are {weights}"""
 
 
 def add_models(commands: Commands) -> None:
@@ -184,7 +185,7 @@ def _import(options: argparse.Namespace) -> None:
         done = bundles.import_onnx(
             options.graph,
             name,
-            options.output or bundles.FOLDER / name,
+            options.output,
             report,
             sample_rate=options.sample_rate,
             states=None if options.state is None else _by_name(given for given in options.state if given),

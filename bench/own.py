@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import sys
@@ -36,7 +35,7 @@ def _split(target: str) -> tuple[str, str]:
 
 
 def load_own(target: str) -> StreamingModule:
-    """What `target` builds, in evaluation mode. It is the person's own code and is run; what it prints goes to stderr.
+    """What `target` builds, in evaluation mode. It is the person's own code and is run.
 
     Raises:
         BenchError: there is no such module or attribute, it raises, or what it returns is no `StreamingModule`.
@@ -44,8 +43,7 @@ def load_own(target: str) -> StreamingModule:
     from ..export.streaming import StreamingModule
 
     name, attribute = _split(target)
-    with contextlib.redirect_stdout(sys.stderr):
-        built = _called(_attribute(_imported(name), attribute), target)
+    built = _called(_attribute(_imported(name), attribute), target)
     if not isinstance(built, StreamingModule):
         raise BenchError(
             f"{target} gives no StreamingModule but something of type {type(built).__name__}: derive it from "
@@ -94,8 +92,7 @@ def check(module: StreamingModule, target: str) -> None:
     from ..export.errors import LintError
     from ..export.lint import lint
 
-    with contextlib.redirect_stdout(sys.stderr):
-        findings = lint(module)
+    findings = lint(module)
     if findings:
         raise LintError(target, findings)
 

@@ -17,13 +17,12 @@ import onnx
 from ..runtime.bundle import FORMAT, MANIFEST, Bundle, next_name, read_bundle, sha256
 from ..runtime.clip import write_arrays
 from ..runtime.errors import ParityError, RunnerError
-from ..runtime.parity import check_parity
+from ..runtime.parity import TOLERANCE, check_parity
 from ..runtime.stream import Stream
 from .errors import ExportError, VerifyError
 from .weights import share_weights
 
 IR_VERSION = 9  # with opset 18 it loads in every ONNX Runtime from 1.16 on; onnx's own default does not
-TOLERANCE = 1e-4  # of full scale
 VERIFY_BLOCKS = 32
 WEIGHTS = "weights.bin"
 GOLDEN = "golden.npz"
@@ -49,6 +48,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         new = Path(temporary) / "bundle"
         yield new
+        check_folder(folder)  # something may have come there meanwhile
         _replace(new, folder, Path(temporary) / "old")
 
 

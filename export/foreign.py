@@ -14,10 +14,10 @@ from onnx import TensorProto, helper
 from ..runtime.bundle import PLAIN_NAME, Bundle, read_bundle, sha256
 from ..runtime.clip import align, hold_last, lag, padded_frames
 from ..runtime.errors import RunnerError, SignalError
+from ..runtime.parity import TOLERANCE
 from ..runtime.stream import TYPES, open_session
 from .assemble import (
     IR_VERSION,
-    TOLERANCE,
     VERIFY_BLOCKS,
     Progress,
     check_folder,
@@ -30,7 +30,7 @@ from .assemble import (
 from .edges import nested, with_edges
 from .errors import ForeignError, GraphError
 from .guesses import Tensor
-from .plan import Plan, check_types, make_plan, read_inputs
+from .plan import Plan, check_types, free_states, make_plan, read_inputs
 
 GOLDEN_SECONDS, GOLDEN_CALLS = 3, 4096  # at most
 HALF_TOLERANCE = 1e-2  # of full scale: where float16 is rounded is each machine's own
@@ -91,8 +91,10 @@ def import_graph(
     progress(f"read {path}", 0, 4)
     model = read_graph(path)
     session = _open(path)
+    outputs = {output.name: TYPES.get(output.type) for output in session.get_outputs()}
+    free_states(model, list(outputs), states)
     inputs, given = read_inputs(model, dims or {}, constants or {})
-    check_types(inputs, {output.name: TYPES.get(output.type) for output in session.get_outputs()}, states)
+    check_types(inputs, outputs, states)
     progress(f"run {path}", 1, 4)
     plan = make_plan(inputs, _probe(session, inputs, given), given, states, hop)
     _check_latency(plan, latency)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from .errors import ForeignError
 from .guesses import Tensor, correspond, guess_hop, guess_states
@@ -31,6 +31,20 @@ class Plan:
         lines += [f"set {name} = {value.tolist()}" for name, value in self.constants.items()]
         signals = f"{', '.join(map(str, self.inputs))} -> {', '.join(map(str, self.outputs))}"
         return "\n".join([*lines, f"{signals}: {self.hop} samples a call"])
+
+
+def free_states(model: onnx.ModelProto, outputs: Sequence[str], states: Mapping[str, str] | None) -> None:
+    """Make states of `model` that have a value of their own, to begin with, inputs like all others.
+
+    `ForeignError` for one that does not begin as zeros: a stream does.
+    """
+    inputs = {value.name for value in model.graph.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name in inputs]:
+        guessed = states is None and any(correspond(tensor.name, output) for output in outputs)
+        if guessed or tensor.name in (states or ()):
+            if np.any(numpy_helper.to_array(tensor)):
+                raise ForeignError(f"state {tensor.name} begins with other values than zeros, a stream with zeros")
+            model.graph.initializer.remove(tensor)
 
 
 def read_inputs(

@@ -14,10 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..runtime.parity import first_wrong
+from ..runtime.parity import TOLERANCE, first_wrong
 from .streaming import Signals, StreamingModule, step
 
-TOLERANCE = 1e-4  # of full scale: what a graph is allowed to differ from PyTorch
 FRAMES, SAMPLES = 16, 4096  # a clip has at least so many
 QUIET = 0.1  # the noise that takes the place of silence
 

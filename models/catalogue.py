@@ -30,7 +30,6 @@ class Model:
 
     name: str
     family: str
-    role: str
     width: int
     blocks: int = 0
     patch: str = ""
@@ -39,14 +38,14 @@ class Model:
 MODELS = {
     model.name: model
     for model in (
-        Model("hpn-full", "hpn", "teacher", 512),
-        Model("hpn-156", "hpn", "between", 156),
-        Model("hpn-44", "hpn", "between", 44),
-        Model("hpn-reduced", "hpn", "student", 16),
-        *(Model(f"ddx7-full-{patch}", "ddx7", "teacher", 128, 5, patch) for patch in PATCHES),
-        *(Model(f"ddx7-reduced-{patch}", "ddx7", "student", 64, 3, patch) for patch in PATCHES),
-        Model("wavetable-full", "wavetable", "teacher", 512),
-        Model("wavetable-reduced", "wavetable", "student", 16),
+        Model("hpn-full", "hpn", 512),
+        Model("hpn-156", "hpn", 156),
+        Model("hpn-44", "hpn", 44),
+        Model("hpn-reduced", "hpn", 16),
+        *(Model(f"ddx7-full-{patch}", "ddx7", 128, 5, patch) for patch in PATCHES),
+        *(Model(f"ddx7-reduced-{patch}", "ddx7", 64, 3, patch) for patch in PATCHES),
+        Model("wavetable-full", "wavetable", 512),
+        Model("wavetable-reduced", "wavetable", 16),
     )
 }
 

@@ -12,7 +12,7 @@ class ModelError(Exception):
 
 
 class UnknownModelError(ModelError):
-    """No model of that name; the message lists those there are."""
+    """No model of that name; the message says which is near."""
 
 
 class VariantError(ModelError):

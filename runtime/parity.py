@@ -11,6 +11,8 @@ from .clip import lag
 from .errors import ParityError
 from .stream import Stream
 
+TOLERANCE = 1e-4  # of full scale: what a stream may differ by, unless its bundle says otherwise
+
 
 def full_scale_error(wanted: np.ndarray, got: np.ndarray) -> float:
     """Greatest difference, relative to the greatest magnitude of `wanted`; infinite where `got` is not a number."""

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tonearm.bench.bundles import ensure_bundle
+from tonearm.bench.bundles import ensure_bundle, export_model
 from tonearm.bench.errors import BenchError
-from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.bundle import Bundle, read_bundle
 from tonearm.runtime.errors import BundleError
 
 NAME = "hpn-reduced"
@@ -51,3 +51,28 @@ def test_an_untrained_bundle_is_exported_once_and_keeps_its_blocks_when_others_a
     assert (again.digest, "already exported" in line) == (first.digest, True)
     more, _ = ensure_bundle(NAME, quiet, [128], tmp_path)
     assert sorted(more.graphs) == [64, 128]
+
+
+def test_an_export_without_a_folder_never_takes_the_place_of_other_weights(
+    trained: Path, golden_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained.parent)
+    with pytest.raises(BenchError, match=r"bundles/hpn-reduced holds hpn-reduced, golden: move it away, or name .* -o"):
+        export_model(NAME, None, [64], quiet)
+    assert read_bundle(trained / NAME).digest == golden_bundle.digest
+
+
+def test_a_bundle_of_another_name_is_not_taken_for_the_model(trained: Path) -> None:
+    manifest = trained / NAME / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"name": "hpn-reduced"', '"name": "hpn-reduced-causal"', 1))
+    with pytest.raises(BenchError, match="holds hpn-reduced-causal, not hpn-reduced"):
+        ensure_bundle(NAME, quiet, [64], trained)
+
+
+def test_a_variant_has_a_folder_of_its_own_and_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made, line = export_model(NAME, None, [64], quiet, causal=True, reverb=False)
+    assert made.folder == Path("bundles/hpn-reduced-no-reverb-causal")
+    assert (made.latency, made.parameters["reverb"]) == (0, 0)
+    assert "causal: 32 samples less latency" in line
+    assert ensure_bundle("hpn-reduced-no-reverb-causal", quiet)[0].digest == made.digest

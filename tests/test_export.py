@@ -17,12 +17,11 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from tonearm.export.assemble import TOLERANCE
 from tonearm.export.errors import ExportError, GraphError, VerifyError
 from tonearm.export.streaming import Signals, StreamingModule, step
 from tonearm.export.write import Export, export_bundle
 from tonearm.runtime.bundle import Bundle, read_bundle
-from tonearm.runtime.parity import check_parity
+from tonearm.runtime.parity import TOLERANCE, check_parity
 from tonearm.runtime.stream import Stream
 from torch import Tensor
 

@@ -14,10 +14,12 @@ from streams import HOP, at_once, clips, full_scale_error, in_blocks, partitions
 from tonearm.export.streaming import Signals, render
 from tonearm.models.catalogue import MODELS, load
 from tonearm.models.controls import scale_f0, scale_loudness
-from tonearm.models.ddx7 import PATCHES
+from tonearm.models.ddx7 import DDX7, PATCHES
 from tonearm.models.errors import VariantError
 from tonearm.models.family import Family
+from tonearm.models.hpn import HpN
 from tonearm.models.original import GIVEN, inputs_of, offline_parts
+from tonearm.models.wavetable import Wavetable
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
@@ -130,6 +132,30 @@ def test_any_partition_into_blocks_equals_the_whole(variant: Family, inputs: Sig
     for clip in range(len(wanted)):
         error = full_scale_error(wanted[clip], got[clip])
         assert error < 1e-5, f"blocks of {partition}: clip {clip} is off by {error:.2g} of full scale"
+
+
+@st.composite
+def families(draw: st.DrawFn) -> Family:
+    """Any size of any family, with torch's random weights."""
+    options = {"causal": draw(st.booleans()), "reverb": draw(st.booleans())}
+    hidden, family = draw(st.integers(1, 24)), draw(st.sampled_from(["hpn", "ddx7", "wavetable"]))
+    torch.manual_seed(draw(st.integers(0, 100)))
+    if family == "ddx7":
+        patch = PATCHES[draw(st.sampled_from(sorted(PATCHES)))]
+        return DDX7(patch, channels=hidden, blocks=draw(st.integers(2, 5)), **options).eval()
+    bands, full_noise = draw(st.integers(33, 150)), draw(st.booleans())
+    if family == "wavetable":
+        return Wavetable(hidden, bands, full_noise=full_noise, **options).eval()
+    return HpN(hidden, draw(st.integers(1, 120)), bands, full_noise=full_noise, **options).eval()
+
+
+@settings(deadline=None, max_examples=60)
+@given(module=families(), inputs=clips(FRAMES), partition=partitions(FRAMES))
+def test_any_size_of_any_family_streams(module: Family, inputs: Signals, partition: list[int]) -> None:
+    inputs = taken(module, inputs)
+    wanted, got = at_once(module, inputs), in_blocks(module, inputs, partition)
+    assert torch.isfinite(wanted).all()
+    assert full_scale_error(wanted, got) < 1e-5
 
 
 def test_clips_side_by_side_do_not_touch_each_other(variant: Family) -> None:

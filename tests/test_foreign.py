@@ -14,14 +14,14 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tonearm.bench.bundles import ensure_bundle
-from tonearm.export.assemble import TOLERANCE
+from tonearm.bench.errors import BenchError
 from tonearm.export.errors import ExportError, ForeignError, GraphError
 from tonearm.export.foreign import Import, import_graph
 from tonearm.runtime.bundle import Bundle, read_bundle
 from tonearm.runtime.clip import read_arrays
-from tonearm.runtime.parity import check_parity, full_scale_error
+from tonearm.runtime.parity import TOLERANCE, check_parity, full_scale_error
 from tonearm.runtime.stream import Stream
 
 FRAMES = 100
@@ -318,13 +318,39 @@ def test_what_is_no_bundle_is_not_replaced_and_a_bundle_is(amp: Path, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "other", "own"]
 
 
-def test_an_imported_bundle_is_used_as_it_is_whatever_its_name(imported_amp: Import, tmp_path: Path) -> None:
-    folder = tmp_path / "bundles" / "hpn-reduced"
+def test_an_imported_bundle_is_used_as_it_is(imported_amp: Import, tmp_path: Path) -> None:
+    folder = tmp_path / "bundles" / "amp"
     shutil.copytree(imported_amp.bundle.folder, folder)
-    for what in (str(folder), "hpn-reduced"):
+    for what in (str(folder), "amp"):
         bundle, line = ensure_bundle(what, lambda text, done, total: None, [64], folder.parent)
         assert (bundle.digest, bundle.weights in line) == (imported_amp.bundle.digest, True)
+
+
+def test_an_imported_bundle_is_never_taken_for_a_model(imported_amp: Import, tmp_path: Path) -> None:
+    folder = tmp_path / "bundles" / "hpn-reduced"
+    shutil.copytree(imported_amp.bundle.folder, folder)
+    with pytest.raises(BenchError, match=r"holds .*, not hpn-reduced: name the folder, or move it away"):
+        ensure_bundle("hpn-reduced", lambda text, done, total: None, [64], folder.parent)
     assert read_bundle(folder).digest == imported_amp.bundle.digest
+
+
+def test_a_state_with_a_value_of_its_own_is_a_state_like_others_if_that_is_zero(tmp_path: Path) -> None:
+    for begins in (0.0, 1.0):
+        nodes = [helper.make_node("Add", ["audio", "h"], ["out"]), helper.make_node("Identity", ["out"], ["hn"])]
+        signals = {
+            name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 16])
+            for name in ("audio", "h", "out", "hn")
+        }
+        default = numpy_helper.from_array(np.full((1, 16), begins, np.float32), "h")
+        graph = helper.make_graph(
+            nodes, "sum", [signals["audio"], signals["h"]], [signals["out"], signals["hn"]], [default]
+        )
+        path = tmp_path / f"begins-{begins:g}.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    done = import_graph(tmp_path / "begins-0.onnx", "sum", tmp_path / "sum", sample_rate=16_000)
+    assert [(state.name, output) for state, output in done.plan.states.items()] == [("h", "hn")]
+    with pytest.raises(ForeignError, match="state h begins with other values than zeros"):
+        import_graph(tmp_path / "begins-1.onnx", "sum", tmp_path / "sum", sample_rate=16_000, states={"h": "hn"})
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def tree() -> list[str]:
 def first_line(path: Path) -> str:
     """A module's docstring, its first line in lower case and without its stop."""
     line = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0].rstrip(".")
-    return line if line.split()[0].rstrip(":") in ("HpN", "SSH") else line[0].lower() + line[1:]
+    return line if line.split()[0].rstrip(":") in ("HpN", "SSH", "DDX7") else line[0].lower() + line[1:]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""The command that goes through the whole chain, from the original implementation to the boards."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..device.boards import LOOPBACK, check_name
+from ..models.catalogue import MODELS, find
+from . import verify
+from .arguments import Commands, add_command
+from .console import out, stage
+from .demo import default_board
+
+GOLDEN = Path("tests/golden")
+NOTE = """
+greatest difference, relative to full scale, and signal-to-noise ratio of the audio
+original: float64 vectors of the original implementation; the offline link is the worst of all its parts
+offline: PyTorch's render, of random weights"""
+
+
+def add_verify(commands: Commands) -> None:
+    """`tonearm verify`."""
+    command = add_command(
+        commands,
+        "verify",
+        "go through the chain of equalities: original, offline, streamed, ONNX Runtime here and on boards",
+        "verify hpn-reduced --boards loopback\n  tonearm verify --all",
+    )
+    command.add_argument("models", nargs="*", metavar="MODEL", help="a model's name (see: tonearm models)")
+    command.add_argument("--all", action="store_true", help="all models: about a quarter of an hour with both boards")
+    command.add_argument(
+        "--boards", nargs="*", metavar="NAME", help="default: loopback and, where it can run, virtual; nothing for none"
+    )
+    command.add_argument(
+        "--golden",
+        type=Path,
+        default=GOLDEN,
+        metavar="DIR",
+        help=f"vectors of the original implementation, MODEL.npz, and weights, MODEL.pt (default: {GOLDEN}, if there)",
+    )
+    command.set_defaults(run=_verify, usage=command.error)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    names = list(MODELS) if options.all else [find(name).name for name in options.models]
+    if not names:
+        options.usage("name a model, or --all")
+    boards = _built_in() if options.boards is None else options.boards
+    for board in boards:
+        check_name(board)
+    chains = []
+    for name in names:
+        with stage(f"verify {name}") as report:
+            chains.append(verify.verify(name, boards, options.golden, report))
+    out.print(verify.table(chains), soft_wrap=True)
+    out.print(NOTE, soft_wrap=True)
+    verify.check(chains)
+
+
+def _built_in() -> list[str]:
+    return list(dict.fromkeys([LOOPBACK, default_board()]))

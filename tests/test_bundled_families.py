@@ -1,0 +1,66 @@
+"""A bundle of each family streams as its model does, whatever is played to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from streams import HOP, clips, full_scale_error
+from tonearm.export.streaming import Signals, render
+from tonearm.export.write import export_bundle
+from tonearm.models.catalogue import load
+from tonearm.models.family import Family
+from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.clip import check_signals
+from tonearm.runtime.errors import SignalError
+from tonearm.runtime.stream import Stream
+
+GOLDEN = Path(__file__).parent / "golden"
+FRAMES = 24
+BLOCKS = (64, 320)  # samples: one for each form of the reverb
+MADE = [("hpn-reduced", {}), ("ddx7-reduced-trumpet", {}), ("wavetable-reduced", {}), ("hpn-reduced", {"causal": True})]
+
+
+@pytest.fixture(scope="module", params=MADE, ids=str)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Family, Bundle]:
+    name, options = request.param
+    module = load(name, GOLDEN / f"{name}.pt", **options)
+    return module, export_bundle(module, name, tmp_path_factory.mktemp("made") / name, BLOCKS, weights="golden").bundle
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(inputs=clips(FRAMES), block=st.sampled_from(BLOCKS))
+def test_a_bundle_streams_whatever_is_played(exported: tuple[Family, Bundle], inputs: Signals, block: int) -> None:
+    module, bundle = exported
+    taken = {name: inputs[name][:1] for name in module.inputs}
+    wanted = render(module, taken)["audio"][0]
+    got = Stream(bundle, block).render({name: value.numpy() for name, value in taken.items()})["audio"]
+    assert full_scale_error(wanted, got) < 1e-4
+
+
+@pytest.mark.parametrize("control", ["f0_hz", "loudness_db"])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_control_that_is_no_number_is_refused(exported: tuple[Family, Bundle], control: str, odd: float) -> None:
+    module, bundle = exported
+    inputs = {name: value.numpy().copy() for name, value in module.example(FRAMES).items()}
+    inputs[control][0, 7] = odd
+    with pytest.raises(SignalError, match=f"{control} is not a finite number at frame 7"):
+        check_signals(bundle, inputs)
+
+
+def test_a_bundles_sound_begins_after_the_latency_that_it_declares(exported: tuple[Family, Bundle]) -> None:
+    module, bundle = exported
+    assert bundle.latency == module.latency
+    stream, inputs = Stream(bundle, HOP), module.example(30)
+    inputs["loudness_db"][:] = -10.0
+    sounds = []
+    for frame in range(30):
+        for name, buffer in stream.inputs.items():
+            buffer[...] = inputs[name][:, frame : frame + 1].numpy()
+        stream.step()
+        sounds.append(torch.from_numpy(stream.outputs["audio"].copy()))
+    silent = int(torch.cat(sounds).flatten().abs().gt(1e-6).nonzero()[0])
+    assert bundle.latency <= silent < bundle.latency + 4
