@@ -6,9 +6,9 @@ of the direct form's arithmetic. DFTs are products with a matrix: at this size t
 Runtime.
 
 The sum over pieces has two forms. For fewer than `CHUNK` frames it is one product of whole rows and one sum. For more
-it is a matrix product for each frequency, which makes `CHUNK` frames of each pass over the pieces. On a Cortex-A72
-the first takes half the second's instructions for two frames, the second a third of the first's for 64. A grouped
-convolution, with its thin products, took twice to ten times as many as either.
+it is a matrix product for each frequency, which makes `CHUNK` frames of each pass over the pieces. On the virtual
+Cortex-A72 a step of the wavetable student takes 1.86 million instructions with the first and 1.66 with the second for
+4 frames, 19.3 and 8.8 for 64. As a grouped convolution, with its thin products, the first took ten times as many.
 """
 
 from __future__ import annotations
