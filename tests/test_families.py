@@ -14,7 +14,7 @@ from streams import HOP, at_once, clips, full_scale_error, in_blocks, partitions
 from tonearm.export.streaming import Signals, render
 from tonearm.models.catalogue import MODELS, load
 from tonearm.models.controls import scale_f0, scale_loudness
-from tonearm.models.ddx7 import DDX7, PATCHES
+from tonearm.models.ddx7 import DDX7, PATCHES, FMSynthesizer
 from tonearm.models.errors import VariantError
 from tonearm.models.family import Family
 from tonearm.models.hpn import HpN
@@ -227,3 +227,28 @@ def test_a_modulator_has_the_higher_number_and_every_operator_is_heard() -> None
         assert all(m > carrier for carrier, ms in patch.modulators.items() for m in ms), name
         heard = {*patch.carriers, *(m for ms in patch.modulators.values() for m in ms)}
         assert heard == set(operators), name
+
+
+# Operators by number, each with what modulates it.
+RECIPES = {
+    "1stack2": lambda op: op(1, op(2)),
+    "2stack2": lambda op: op(1, op(2)) + op(3, op(4)),
+    "1stack4": lambda op: op(1, op(2, op(3, op(4)))),
+    "flute4": lambda op: op(1, op(2) + op(3, op(4))),
+    "trumpet4": lambda op: op(1, op(2) + op(3, op(4))),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_ablations_are_modulated_as_their_recipes_say(name: str) -> None:
+    synth, count, f0_hz = FMSynthesizer(PATCHES[name], causal=True), len(PATCHES[name].ratios), 441.7
+    controls = torch.linspace(-1, 2, count).expand(1, 20, count)
+    parts, _ = synth(controls, torch.full((1, 20, 1), f0_hz), None, synth.zero_states(1))
+    cycles = np.arange(1, 20 * HOP + 1) * float(np.float32(f0_hz)) / 16_000
+    levels = 0.32 / (1 + np.exp(-controls[0, 0].double().numpy()))
+
+    def operator(number: int, modulation: np.ndarray | float = 0.0) -> np.ndarray:
+        phase = float(synth.fr[number - 1]) * cycles + modulation
+        return levels[number - 1] * np.sin(2 * np.pi * phase)
+
+    assert full_scale_error(RECIPES[name](operator) / 0.32, parts["dry"].flatten()) < 1e-5
