@@ -1,7 +1,7 @@
 """Make a random model sing: until there are trained weights, a phrase should at least be heard as one.
 
 With random weights the decoder hardly hears the loudness, and notes and rests drown in noise and reverb. Its
-outputs are linear in what comes before them, though, so least squares on the example controls makes them follow it:
+outputs are linear in what comes before them, though, so least squares on random notes makes them follow it:
 the rest of the decoder stays random. No training, no data, half a second; nothing is claimed about the sound.
 """
 
@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .controls import example_controls, scale_f0, scale_loudness
+from .controls import FLOOR_DB, scale_f0, scale_loudness
 from .ddx7 import DDX7, CausalConv, FMSynthesizer
 from .family import Family
 from .hpn import HpN
 
-FRAMES = 2000
+NOTES = 40
 RIDGE = 1e-2
 BREATH_DB = -40.0  # the noise below the tone
 GAIN_DB = 14.0
@@ -25,7 +26,7 @@ GAIN_DB = 14.0
 
 def settle(module: Family) -> None:
     """Fit the outputs of a random decoder to the loudness, and turn the reverb down to a small room."""
-    f0_hz, loudness_db = example_controls(FRAMES, module.sample_rate / module.hop)
+    f0_hz, loudness_db = _notes()
     with torch.no_grad():
         for conv in (part for part in module.decoder.modules() if isinstance(part, CausalConv)):
             conv.weight_g.mul_(math.sqrt(6))  # from PyTorch's variance to He's: else the loudness dies away in ReLUs
@@ -40,6 +41,23 @@ def settle(module: Family) -> None:
         with torch.no_grad():
             module.reverb.wet.fill_(-5)
             module.reverb.decay.fill_(3.5)
+
+
+def _notes() -> tuple[Tensor, Tensor]:
+    """`f0_hz` and `loudness_db`, `(1, frames, 1)`: notes and rests of all lengths, with and without a pitch.
+
+    What the fit has not heard, a random decoder may answer with noise.
+    """
+    random = np.random.default_rng(0)
+    pitches, levels = [], []
+    for _ in range(NOTES):
+        note, rest = random.integers(20, 150), random.integers(0, 250) * random.integers(0, 2)
+        pitch = 110 * 2 ** random.uniform(0, 3)
+        decay = random.uniform(0, 40) * np.arange(note) / 250
+        attack = 40 * np.exp(-np.arange(note) / random.uniform(0.5, 6))
+        pitches += [*pitch * (1 + 0.01 * np.sin(np.arange(note) / 7)), *[pitch * random.integers(0, 2)] * rest]
+        levels += [*np.maximum(random.uniform(-45, -8) - decay - attack, FLOOR_DB), *[FLOOR_DB] * rest]
+    return tuple(torch.tensor(x, dtype=torch.float32)[None, :, None] for x in (pitches, levels))  # type: ignore[return-value]
 
 
 def _targets(module: Family, loudness_db: Tensor) -> Tensor:
