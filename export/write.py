@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from ..runtime.bundle import Bundle, read_bundle
+from ..runtime.clip import padded_frames
 from .assemble import (
     IR_VERSION,
     VERIFY_BLOCKS,
@@ -105,7 +106,8 @@ def _checked_blocks(module: StreamingModule, blocks: Sequence[int]) -> list[int]
 
 def _golden(module: StreamingModule, block_frames: int) -> dict[str, np.ndarray]:
     """The model's example clip and PyTorch's offline render of it, long enough for `VERIFY_BLOCKS` blocks."""
-    inputs = module.example(max(VERIFY_BLOCKS * block_frames, GOLDEN_FRAMES))
+    frames = max(VERIFY_BLOCKS * block_frames, GOLDEN_FRAMES)
+    inputs = module.example(padded_frames(frames, module.hop, module.latency))
     outputs = {name: value[0] for name, value in render(module, inputs).items()}
     return {name: value.numpy() for name, value in {**inputs, **outputs}.items()}
 
@@ -141,13 +143,13 @@ def _write(
 ) -> float:
     """Write everything into a fresh `folder` and verify it there; the greatest error, of full scale."""
     copies = {block: onnx.ModelProto.FromString(graph.SerializeToString()) for block, graph in graphs.items()}
-    shipped = _cut(golden, module, _shipped_frames(max(graphs) // module.hop))
+    shipped = _cut(golden, module, _shipped_frames(module, max(graphs) // module.hop))
     return _verify(write_files(folder, copies, shipped, facts), golden, on_verify)
 
 
-def _shipped_frames(block_frames: int) -> int:
-    """Frames of the golden clip that travels: two blocks of every graph, so that the states count."""
-    return max(GOLDEN_FRAMES, 2 * block_frames + 1)
+def _shipped_frames(module: StreamingModule, block_frames: int) -> int:
+    """Frames of the golden clip that travels: two blocks of every graph, so that the states count, and the latency."""
+    return padded_frames(max(GOLDEN_FRAMES, 2 * block_frames + 1), module.hop, module.latency)
 
 
 def _cut(golden: dict[str, np.ndarray], module: StreamingModule, frames: int) -> dict[str, np.ndarray]:

@@ -64,9 +64,9 @@ def lag(latency: int, hop: int, width: int) -> int:
     return values
 
 
-def align(signal: Any, lag: int, frames: int) -> Any:
-    """`(batch, more frames, width)` to `(batch, frames * width)`, the first `lag` values taken off."""
-    return signal.reshape(signal.shape[0], -1)[:, lag : lag + frames * signal.shape[2]]
+def align(signal: Any, values: int, frames: int) -> Any:
+    """`(batch, more frames, width)` to `(batch, frames * width)`, the first `values` taken off."""
+    return signal.reshape(signal.shape[0], -1)[:, values : values + frames * signal.shape[2]]
 
 
 def check_signals(bundle: Bundle, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -85,7 +85,10 @@ def _frames(bundle: Bundle, given: dict[str, np.ndarray]) -> int:
     missing = [signal.name for signal in bundle.inputs if signal.name not in given and not signal.noise]
     if missing:
         raise SignalError(f"{bundle.name} needs the input {', '.join(missing)}")
-    named = next(signal for signal in bundle.inputs if signal.name in given)
+    named = next((signal for signal in bundle.inputs if signal.name in given), None)
+    if named is None:
+        names = " or ".join(signal.name for signal in bundle.inputs)
+        raise SignalError(f"{bundle.name} takes noise alone, which says nothing of how long the clip is: give {names}")
     frames = int(np.size(given[named.name])) // named.width
     if not frames:
         raise SignalError(f"{named.name} is empty")

@@ -44,9 +44,10 @@ def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | No
     """
     bundle = stream.bundle
     length = golden[bundle.inputs[0].name].shape[1]
-    streamed = min(max(frames or length, 2 * stream.frames + 1), length)
+    late = -(-bundle.latency // bundle.hop)
+    streamed = min(max(frames or length, 2 * stream.frames + 1) + late, length)
     # The end of a cut clip leans on frames that were cut off: streamed, not compared.
-    compared = length if streamed == length else streamed + -bundle.latency // bundle.hop
+    compared = length if streamed == length else streamed - late
     got = stream.render({signal.name: golden[signal.name][:, :streamed] for signal in bundle.inputs})
     errors = []
     for signal in bundle.outputs:

@@ -7,6 +7,7 @@ import mmap
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import pytest
 import torch
 from tonearm.export.streaming import step
 from tonearm.models.catalogue import load
-from tonearm.runtime.bundle import Bundle, read_bundle
+from tonearm.runtime.bundle import Bundle, Signal, read_bundle
 from tonearm.runtime.clip import check_signals
-from tonearm.runtime.errors import BundleError, SessionError
+from tonearm.runtime.errors import BundleError, SessionError, SignalError
 from tonearm.runtime.memory import memory
 from tonearm.runtime.parity import full_scale_error
 from tonearm.runtime.stream import Stream
@@ -56,6 +57,13 @@ def test_a_clip_of_any_length_comes_out_as_long_as_it_went_in(
     heard = [Stream(golden_bundle, block).render(clip)["audio"] for block in BLOCKS]
     assert [len(audio) for audio in heard] == [frames * 64] * len(BLOCKS)
     assert full_scale_error(heard[0], heard[1]) < 1e-5
+
+
+def test_a_bundle_of_noise_alone_is_told_that_a_clip_needs_a_length(golden_bundle: Bundle) -> None:
+    noisy = replace(golden_bundle, inputs=(Signal("noise", 64, noise=True),))
+    with pytest.raises(SignalError, match=r"hpn-reduced takes noise alone, .*: give noise"):
+        check_signals(noisy, {})
+    assert check_signals(noisy, {"noise": np.zeros(128)})["noise"].shape == (1, 2, 64)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
