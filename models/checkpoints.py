@@ -30,7 +30,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The weights of a `.safetensors`, a bare `state_dict` of `torch.save`, or a Lightning checkpoint.
+    """The weights of a safetensors file, or of `torch.save`: a `state_dict`, bare or beside what else a run has left.
 
     Only tensors are read. All else that a file may carry, hyper-parameters for instance, is neither imported nor run.
 
@@ -51,10 +51,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _read(content: bytes, suffix: str) -> Checkpoint:
-    state, notes = _from_safetensors(content) if suffix == SAFETENSORS else _from_torch(content)
+    state, notes = (
+        _from_safetensors(content) if suffix == SAFETENSORS or _is_safetensors(content) else _from_torch(content)
+    )
     if not state:
         raise CheckpointError("holds no named tensors: save model.state_dict()")
     return Checkpoint(state, (*notes, *_check_numbers(state)))
+
+
+def _is_safetensors(content: bytes) -> bool:
+    """Whether it begins with the length of a header, which is JSON."""
+    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8
 
 
 def _from_safetensors(content: bytes) -> tuple[dict[str, Tensor], list[str]]:
@@ -78,10 +85,25 @@ def _weights(saved: Any) -> tuple[dict[str, Any], list[str]]:
     """The entries that are weights, and a note on everything beside them."""
     if not isinstance(saved, dict):
         raise CheckpointError("holds no named tensors: save model.state_dict(), not the model")
-    weights, others = saved.get("state_dict"), [name for name in saved if name != "state_dict"]
-    if not isinstance(weights, dict):
+    chosen = "state_dict" if isinstance(saved.get("state_dict"), dict) else _nested(saved)
+    if chosen is None:
         return saved, []
-    return weights, [f"ignored beside the weights: {listed(others)}; nothing in there was run"] if others else []
+    others = [name for name in saved if name != chosen]
+    return saved[chosen], [f"ignored beside the weights: {listed(others)}; nothing in there was run"] if others else []
+
+
+def _nested(saved: dict[str, Any]) -> str | None:
+    """The one entry that holds tensors by name, where the file has none itself, as in `{"model": ..., "epoch": 3}`."""
+    if _holds_tensors(saved):
+        return None
+    sets = [name for name, value in saved.items() if isinstance(value, dict) and _holds_tensors(value)]
+    if len(sets) > 1:
+        raise CheckpointError(f"holds {len(sets)} sets of weights, {listed(sets)}: save one of them alone")
+    return sets[0] if sets else None
+
+
+def _holds_tensors(entries: dict[str, Any]) -> bool:
+    return any(isinstance(value, Stored) for value in entries.values())
 
 
 def _check_numbers(state: dict[str, Tensor]) -> list[str]:
@@ -101,7 +123,7 @@ def _is_rounded(value: Tensor) -> bool:
 
 
 def load_weights(module: nn.Module, state: dict[str, Tensor], source: str, meant: str = "") -> None:
-    """Put `state` into `module`; `CheckpointError` lists every key and shape that does not fit.
+    """Put `state` into `module`; `CheckpointError` lists every key, shape and type that does not fit.
 
     `meant` is the model that the weights are probably for, where that is another one.
     """
@@ -113,10 +135,21 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], source: str, meant
         for key in wanted
         if key in state and state[key].shape != wanted[key].shape
     ]
+    problems += [
+        f"{key} is {str(state[key].dtype).removeprefix('torch.')}, the model's are fractions: restore quantized weights"
+        for key in wanted
+        if key in state and _is_quantized(state[key], wanted[key], key in dict(module.named_buffers()))
+    ]
     if problems:
         hint = f", it is probably for {meant}" if meant else ""
         raise CheckpointError(f"{source} does not fit the model{hint}: " + "; ".join(problems))
     module.load_state_dict(state)
+
+
+def _is_quantized(value: Tensor, wanted: Tensor, is_buffer: bool) -> bool:
+    """Whether whole numbers stand where fractions belong. A buffer may be saved as Python's whole numbers, int64."""
+    plain = is_buffer and value.dtype == torch.int64
+    return wanted.is_floating_point() and not value.is_floating_point() and not plain
 
 
 def convert(old: Path, new: Path) -> Checkpoint:

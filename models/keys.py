@@ -10,7 +10,7 @@ from torch import Tensor
 from .errors import CheckpointError
 
 PARTS = ("decoder", "synth")
-WRAPPERS = ("model", "module", "_orig_mod")  # Lightning, DataParallel, torch.compile
+WRAPPERS = ("model", "module", "_orig_mod", "student")  # Lightning, DataParallel, torch.compile, distillation
 INNER_WRAPPERS = ("module", "_orig_mod")
 TEACHER = "teacher"
 DDX7_PARTS = {("net", "0"): "decoder", ("net", "1"): "synth"}

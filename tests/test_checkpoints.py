@@ -216,6 +216,48 @@ def test_everything_that_does_not_fit_is_listed(state: dict[str, Tensor]) -> Non
     }
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.int64])
+def test_quantized_weights_without_their_scales_are_refused_by_name(
+    state: dict[str, Tensor], dtype: torch.dtype
+) -> None:
+    state["decoder.gru.weight_hh_l0"] = torch.ones(48, 16, dtype=dtype)
+    with pytest.raises(
+        CheckpointError, match=rf"fit the model: decoder\.gru\.weight_hh_l0 is {str(dtype)[6:]}, the model"
+    ):
+        load_weights(load("hpn-reduced"), state, "run.pt")
+
+
+def test_whole_numbers_of_a_buffer_may_be_int64_where_the_models_are_float() -> None:
+    module = nn.Module()
+    module.register_buffer("fr", torch.zeros(3))
+    load_weights(module, {"fr": torch.tensor([1, 3, 14])}, "run.pt")
+    assert module.state_dict()["fr"].tolist() == [1, 3, 14]
+    with pytest.raises(CheckpointError, match="fr is int8"):
+        load_weights(module, {"fr": torch.tensor([1, 3, 14], dtype=torch.int8)}, "run.pt")
+
+
+@pytest.mark.parametrize("name", ["model", "model_state_dict", "net"])
+def test_weights_beside_a_training_runs_other_things_are_read(tmp_path: Path, name: str) -> None:
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(3))]).state_dict()
+    content = {"epoch": 3, name: SMALL, "optimizer": optimizer, "args": argparse.Namespace(seed=1)}
+    found = read_checkpoint(write(tmp_path / "run.pt", content))
+    assert all(torch.equal(found.state[key], SMALL[key]) for key in SMALL)
+    assert found.notes == ("ignored beside the weights: epoch, optimizer, args; nothing in there was run",)
+
+
+def test_two_sets_of_weights_are_named_and_none_is_chosen(tmp_path: Path) -> None:
+    path = write(tmp_path / "run.pt", {"model": SMALL, "ema": SMALL, "epoch": 3})
+    with pytest.raises(CheckpointError, match=r"run\.pt holds 2 sets of weights, model, ema: save one of them alone"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.bin", "weights"])
+def test_a_safetensors_file_is_known_by_its_content(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(safetensors.torch.save(SMALL))
+    found = read_checkpoint(tmp_path / name).state
+    assert all(torch.equal(found[key], SMALL[key]) for key in SMALL)
+
+
 def test_weights_that_do_not_fit_change_nothing(state: dict[str, Tensor]) -> None:
     module = load("hpn-reduced")
     before = {key: value.clone() for key, value in module.state_dict().items()}

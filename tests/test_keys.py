@@ -31,7 +31,7 @@ def state() -> dict[str, Tensor]:
 
 
 @given(
-    wrappers=st.lists(st.sampled_from(["model", "module", "_orig_mod"]), max_size=4),
+    wrappers=st.lists(st.sampled_from(["model", "module", "_orig_mod", "student"]), max_size=4),
     renamed=st.booleans(),
     compiled=st.booleans(),
 )
@@ -65,6 +65,14 @@ def test_two_models_in_one_file_are_refused_by_their_prefixes(tmp_path: Path, ke
     torch.save({"state_dict": {key: torch.zeros(1) for key in keys}}, tmp_path / "run.ckpt")
     with pytest.raises(CheckpointError, match=rf"run\.ckpt .*{said}"):
         read_checkpoint(tmp_path / "run.ckpt")
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_of_a_student_and_its_teacher_the_student_is_loaded(prefix: str) -> None:
+    state = {f"{prefix}student.decoder.a": 1, f"{prefix}teacher.decoder.a": 2, f"{prefix}student.synth.b": 3}
+    kept, notes = canonical(state)
+    assert kept == {"decoder.a": 1, "synth.b": 3}
+    assert notes == ["ignored teacher.*: 1 entries of distillation's teacher"]
 
 
 def test_keys_of_no_model_stay_as_they_are() -> None:
