@@ -51,12 +51,6 @@ def test_phase_is_kept_through_ten_minutes(period: int) -> None:
     assert drift.max() < 1e-6, f"phase is lost from sample {np.argmax(drift >= 1e-6)}"
 
 
-def test_a_float32_phase_would_be_lost_in_ten_minutes() -> None:
-    increments = np.full(FRAMES * HOP, 441.7 / SAMPLE_RATE)
-    drift = np.abs(np.cumsum(increments, dtype=np.float32) - np.cumsum(increments))
-    assert drift.max() > 0.1  # cycles
-
-
 def clip(module: Family, frames: int) -> Signals:
     noise = {name: torch.from_numpy(uniform_noise(frames, HOP)) for name in module.noise}
     f0_hz = torch.from_numpy(glide(frames)).reshape(1, -1, 1)
