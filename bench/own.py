@@ -98,11 +98,13 @@ def check(module: StreamingModule, target: str) -> None:
 
 
 def describe(module: StreamingModule, target: str) -> str:
-    """Where the weights come from, in words, with a hash of all of them."""
+    """Where the weights come from, in words, with a hash of all of them, if there are any."""
     import torch
 
     digest = hashlib.sha256()
     tensors = {name: value for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        return f"{target}, no weights"
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
-from .graph import next_name
+from ..runtime.bundle import STATE_TYPES, next_name
+from ..runtime.clip import lag
+from ..runtime.errors import SignalError
 from .probe import Finding, clip, play, told
 from .streaming import StreamingModule
 
 LENGTHS = (4, 1, 2, 7, 16)  # frames of the calls that are tried
-STATE_TYPES = (torch.float32, torch.float64)
+DTYPES = [getattr(torch, name) for name in STATE_TYPES]
 
 
 def check_contract(module: StreamingModule) -> list[Finding]:
     """Attributes, names, states, example and one call: what breaks the convention, in the order it has to be mended."""
-    for check in (_attributes, _names, _states):
+    for check in (_attributes, _whole_latency, _weights, _names, _states):
         found = list(check(module))
         if found:
             return found
@@ -75,6 +79,21 @@ def _are_widths(value: Any) -> bool:
     )
 
 
+def _whole_latency(module: StreamingModule) -> Iterator[Finding]:
+    for name, width in module.outputs.items():
+        try:
+            lag(module.latency, module.hop, width)
+        except SignalError as error:
+            unit = module.hop // math.gcd(module.hop, width)
+            yield _problem(name, f"{error}: delay by a multiple of {unit}, and declare that")
+
+
+def _weights(module: StreamingModule) -> Iterator[Finding]:
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(value):
+            yield _problem(name, "has no size until the module is first called: call it once in build()")
+
+
 def _names(module: StreamingModule) -> Iterator[Finding]:
     """In a graph all of them are names of one kind."""
     try:
@@ -98,8 +117,8 @@ def _states(module: StreamingModule) -> Iterator[Finding]:
         yield _problem("zero_states", f"returns {_kind(states)}: return a dict of tensors by name, {{}} for none")
         return
     for name, value in states.items():
-        if not isinstance(value, Tensor) or value.dtype not in STATE_TYPES:
-            yield _problem(str(name), f"the state is {_kind(value)}: it must be a tensor of float32 or float64")
+        if not isinstance(value, Tensor) or value.dtype not in DTYPES:
+            yield _problem(str(name), f"the state is {_kind(value)}: it must be a tensor of {', '.join(STATE_TYPES)}")
         elif value.any():
             yield _problem(str(name), "the state does not begin as zeros, as every stream does: code it so that it can")
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .contract import LENGTHS, check_contract
+from .errors import StreamingError
 from .lint_latency import check_latency
 from .probe import Finding, change, clip, copied, difference, play, told, varied
 from .streaming import Signals, StreamingModule, step, stream
@@ -49,6 +50,8 @@ def _guarded(check: Check, module: StreamingModule) -> list[Finding]:
     """A check's findings; where the module raises on the way, that is the finding."""
     try:
         return check(module)
+    except StreamingError as error:
+        return [Finding("contract", "example", None, str(error))]
     except Exception as error:
         return [Finding("contract", "forward", None, f"raises {told(error)}")]
 

@@ -1,4 +1,4 @@
-"""Play clips to a module that nobody has checked yet: what the linter's checks share.
+"""Play clips to a module that nobody has checked yet: what the linter's checks and the export share.
 
 A clip is the module's own example, but audio is replaced by white noise of the same range: the example may begin
 with silence, and noise is the one sound in which every lag can be told from every other.
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..runtime.parity import TOLERANCE, first_wrong
+from .errors import StreamingError
 from .streaming import Signals, StreamingModule, step
 
 FRAMES, SAMPLES = 16, 4096  # a clip has at least so many
@@ -63,6 +64,19 @@ def _is_own(file: str) -> bool:
     )
 
 
+def example_of(module: StreamingModule, frames: int) -> Signals:
+    """The module's example, `(1, frames, width)` each; `StreamingError` where it raises or gives something else."""
+    try:
+        inputs = module.example(frames)
+        wanted = {name: (1, frames, width) for name, width in module.inputs.items()}
+        given = {name: tuple(value.shape) for name, value in inputs.items()}
+    except Exception as error:
+        raise StreamingError(f"example({frames}) raises {told(error)}: it must give any number of frames") from error
+    if list(given.items()) != list(wanted.items()):
+        raise StreamingError(f"example({frames}) gives {given}: it must give {wanted}, in this order")
+    return inputs
+
+
 def is_audio(module: StreamingModule, name: str) -> bool:
     """Whether an input or output is audio: one value a sample."""
     return {**module.inputs, **module.outputs}[name] == module.hop
@@ -89,7 +103,7 @@ def clip(module: StreamingModule) -> Signals:
     """The example with noise for its audio, long enough to hear the declared latency twice."""
     latency_frames = -(-module.latency // module.hop)
     frames = max(FRAMES, -(-SAMPLES // module.hop), 2 * latency_frames + 4)
-    inputs = module.example(frames)
+    inputs = example_of(module, frames)
     return {n: varied(module, n, value, 0) if is_audio(module, n) else value for n, value in inputs.items()}
 
 

@@ -168,6 +168,19 @@ class Hiss(Gain):
         return given[0] * torch.stack(level, 1), memory
 
 
+class Blinks(Gain):
+    """Silent every second frame and before the first sound; a counter and a switch are its states."""
+
+    def zero_states(self, batch: int = 1) -> Signals:
+        return {"frames": torch.zeros(batch, dtype=torch.int64), "awake": torch.zeros(batch, 1, dtype=torch.bool)}
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        sound, _, frames, awake = given
+        count = frames[:, None] + torch.arange(sound.shape[1])
+        heard = torch.cat([awake, (sound != 0).any(2)], 1).int().cumsum(1)[:, 1:] > 0
+        return sound * (heard & (count % 2 == 1))[:, :, None], frames + sound.shape[1], heard[:, -1:]
+
+
 class HidesItsState(OnePole):
     def __init__(self) -> None:
         super().__init__()
@@ -318,7 +331,12 @@ def found(module: StreamingModule) -> Finding:
 
 
 @pytest.mark.parametrize(
-    "build", [Gain, OnePole, SlowTwice, Amp, Hiss, lambda: delay(37, 37), lambda: delay(5000, 5000, base=DelayedFilter)]
+    "build",
+    [
+        *(Gain, OnePole, SlowTwice, Amp, Hiss, Blinks),
+        lambda: delay(37, 37),
+        lambda: delay(5000, 5000, base=DelayedFilter),
+    ],
 )
 def test_a_module_that_streams_is_left_alone(build: Any) -> None:
     assert lint(build().eval()) == []
@@ -393,11 +411,26 @@ def test_the_module_is_left_as_it_was() -> None:
 
 
 def broken(base: type[Gain] = Gain, **facts: Any) -> StreamingModule:
-    return type("Broken", (base,), facts)()
+    """A module of that kind with other attributes, and with other parts."""
+    parts = {name: value for name, value in facts.items() if isinstance(value, nn.Module)}
+    module = type("Broken", (base,), {name: value for name, value in facts.items() if name not in parts})()
+    for name, part in parts.items():
+        module.add_module(name, part)
+    return module
 
 
 def raises(*arguments: Any) -> Any:
     raise RuntimeError("no\nidea")
+
+
+def to_sixteen(module: StreamingModule, frames: int) -> Signals:
+    return Delay.example(module, min(frames, 16))  # type: ignore[arg-type]
+
+
+def raises_late(module: StreamingModule, frames: int) -> Signals:
+    if frames > 16:
+        raise ValueError("no more")
+    return to_sixteen(module, frames)
 
 
 @pytest.mark.parametrize(
@@ -412,8 +445,13 @@ def raises(*arguments: Any) -> Any:
         (broken(outputs={"sound": HOP}), "sound", "is the name of 2 tensors"),
         (broken(zero_states=lambda self: {}), "zero_states", "it takes the batch size"),
         (broken(zero_states=lambda self, batch=1: [torch.zeros(1)]), "zero_states", "returns a list"),
-        (broken(zero_states=lambda self, batch=1: {"m": torch.zeros(1).long()}), "m", "a tensor of int64 (1,)"),
+        (broken(zero_states=lambda self, batch=1: {"m": torch.zeros(1).char()}), "m", "a tensor of int8 (1,)"),
         (broken(zero_states=lambda self, batch=1: {"m": torch.ones(1)}), "m", "does not begin as zeros"),
+        (broken(latency=3, outputs={"audio": HOP, "env": 1}), "env", "delay by a multiple of 8, and declare that"),
+        (broken(latency=3, outputs={"audio": HOP, "env": 6}), "env", "delay by a multiple of 4, and declare that"),
+        (broken(mix=nn.LazyLinear(1)), "mix.weight", "has no size until the module is first called: call it once"),
+        (broken(Delay, example=to_sixteen), "example", "example(512) gives {'sound': (1, 16, 8)}: it must give {'sou"),
+        (broken(Delay, example=raises_late), "example", "example(512) raises ValueError: no more (test_lint.py, line"),
         (broken(example=raises), "example", "raises RuntimeError: no idea (test_lint.py, line"),
         (broken(example=lambda self, frames: {"level": None, "sound": None}), "example", "['sound', 'level']"),
         (broken(Delay, example=lambda s, n: {"sound": torch.rand(1, n, HOP)}), "sound", "other values each time"),

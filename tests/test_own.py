@@ -14,6 +14,7 @@ import torch
 from tonearm.bench.bundles import default_blocks
 from tonearm.bench.errors import BenchError
 from tonearm.bench.own import bundle_name, describe, load_own
+from tonearm.export.streaming import StreamingModule
 from tonearm.models.catalogue import load
 from tonearm.runtime.bundle import read_bundle
 from tonearm.runtime.clip import read_arrays
@@ -168,6 +169,10 @@ def test_the_hash_of_the_weights_changes_with_them() -> None:
     with torch.no_grad():
         next(module.parameters())[0] += 1
     assert describe(module, "own:build") != before
+
+
+def test_a_module_without_weights_is_not_described_by_a_hash_of_nothing() -> None:
+    assert describe(StreamingModule(), "own:build") == "own:build, no weights"
 
 
 @pytest.mark.usefixtures("readmes_module")
