@@ -14,6 +14,7 @@ import torch
 from ..runtime.bundle import next_name
 from .assemble import IR_VERSION, drop_notes
 from .errors import ExportError, GraphError
+from .probe import example_of
 from .streaming import StreamingModule
 
 OPSET = 18
@@ -34,7 +35,7 @@ def trace(module: StreamingModule, block: int) -> onnx.ModelProto:
 
     A dynamic time axis would be frozen by the exporter inside the GRU anyway, silently.
     """
-    inputs = module.example(frames_per_block(module, block))
+    inputs = example_of(module, frames_per_block(module, block))
     states = module.zero_states()
     try:
         program = _export(module, (*inputs.values(), *states.values()), [*inputs, *states], _result_names(module))

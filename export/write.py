@@ -24,6 +24,7 @@ from .assemble import (
 )
 from .errors import ExportError
 from .graph import OPSET, frames_per_block, trace
+from .probe import example_of
 from .simplify import Simplifier, onnxsim_simplify, simplify
 from .streaming import StreamingModule, render
 
@@ -105,10 +106,19 @@ def _checked_blocks(module: StreamingModule, blocks: Sequence[int]) -> list[int]
 
 
 def _golden(module: StreamingModule, block_frames: int) -> dict[str, np.ndarray]:
-    """The model's example clip and PyTorch's offline render of it, long enough for `VERIFY_BLOCKS` blocks."""
+    """The model's example clip and PyTorch's offline render of it, long enough for `VERIFY_BLOCKS` blocks.
+
+    `ExportError` where an output stays one value: any graph that keeps silent would compute the same.
+    """
     frames = max(VERIFY_BLOCKS * block_frames, GOLDEN_FRAMES)
-    inputs = module.example(padded_frames(frames, module.hop, module.latency))
+    inputs = example_of(module, padded_frames(frames, module.hop, module.latency))
     outputs = {name: value[0] for name, value in render(module, inputs).items()}
+    for name, value in outputs.items():
+        if bool((value == value[0]).all()):
+            raise ExportError(
+                f"output {name} is {float(value[0]):.6g} throughout the example, so nothing can be verified with it: "
+                "make example() give inputs that excite it, and long enough"
+            )
     return {name: value.numpy() for name, value in {**inputs, **outputs}.items()}
 
 
