@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import pickle
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import onnx
 
-DEADLINE_SECONDS = 600
+DEADLINE_SECONDS = 1200
+# Not multiprocessing: its new process runs the caller's script once more, up to where it is called from.
+PROGRAM = """
+import pathlib, pickle, sys
+folder = pathlib.Path(sys.argv[1])
+with open(folder / "job", "rb") as job:
+    sys.path[:] = pickle.load(job)
+    try:
+        simplifier = pickle.load(job)
+        for graph in folder.glob("*.onnx"):
+            graph.write_bytes(simplifier(graph.read_bytes()))
+    except Exception as error:
+        (folder / "problem").write_text(f"the simplifier failed: {error}")
+"""
 
 Simplifier = Callable[[bytes], bytes]
 
@@ -24,26 +39,42 @@ def onnxsim_simplify(graph: bytes) -> bytes:
 
 
 def simplify(
-    graphs: dict[int, onnx.ModelProto], simplifier: Simplifier = onnxsim_simplify
+    graphs: dict[int, onnx.ModelProto],
+    simplifier: Simplifier = onnxsim_simplify,
+    deadline: float = DEADLINE_SECONDS,
 ) -> tuple[dict[int, onnx.ModelProto], str]:
     """All graphs simplified, or none of them (else their weights differ and nothing can be shared).
+
+    Args:
+        graphs: by block size.
+        simplifier: a function of a module that can be imported, not of a script.
+        deadline: seconds for all of them.
 
     Returns:
         The graphs to go on with, and an empty text or what kept them from being simplified.
     """
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(1, mp_context=context)
     try:
-        jobs = {block: pool.submit(simplifier, graph.SerializeToString()) for block, graph in graphs.items()}
-        done = {block: onnx.load_from_string(job.result(DEADLINE_SECONDS)) for block, job in jobs.items()}
-    except BrokenProcessPool:
-        return graphs, "the simplifier crashed"
-    except TimeoutError:
-        return graphs, f"the simplifier did not end within {DEADLINE_SECONDS} s"
-    except Exception as error:  # whatever it raised over there, the unsimplified graphs are good
+        with tempfile.TemporaryDirectory() as folder:
+            return _apart(Path(folder), graphs, simplifier, deadline)
+    except subprocess.TimeoutExpired:
+        return graphs, f"the simplifier did not end within {deadline} s"
+    except Exception as error:  # whatever it gave, the unsimplified graphs are good
         return graphs, f"the simplifier failed: {error}"
-    finally:
-        for process in list((pool._processes or {}).values()):  # no public way to end a hung worker
-            process.kill()
-        pool.shutdown(wait=False, cancel_futures=True)
-    return done, ""
+
+
+def _apart(
+    folder: Path, graphs: dict[int, onnx.ModelProto], simplifier: Simplifier, deadline: float
+) -> tuple[dict[int, onnx.ModelProto], str]:
+    """`simplify` in a process of its own, by way of files in `folder`; what it prints is dropped."""
+    files = {block: folder / f"{block}.onnx" for block in graphs}
+    for block, file in files.items():
+        file.write_bytes(graphs[block].SerializeToString())
+    (folder / "job").write_bytes(pickle.dumps(sys.path) + pickle.dumps(simplifier))
+    command, none = [sys.executable, "-P", "-c", PROGRAM, str(folder)], subprocess.DEVNULL
+    ended = subprocess.run(command, stdin=none, stdout=none, stderr=none, timeout=deadline, check=False)
+    if ended.returncode:
+        return graphs, "the simplifier crashed"
+    problem = folder / "problem"
+    if problem.exists():
+        return graphs, problem.read_text()
+    return {block: onnx.load_from_string(file.read_bytes()) for block, file in files.items()}, ""

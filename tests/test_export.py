@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from tonearm.export.errors import ExportError, GraphError, VerifyError
+from tonearm.export.simplify import simplify
 from tonearm.export.streaming import Signals, StreamingModule, step
 from tonearm.export.write import Export, export_bundle
 from tonearm.runtime.bundle import Bundle, read_bundle
@@ -74,6 +77,43 @@ class WeighsNothing(OnePole):
         return smoothed.expand(-1, -1, HOP), smoothed[:, -1:]
 
 
+class Counts(OnePole):
+    """Every second frame is silent, and all before the level first falls; a counter and a switch are its states."""
+
+    def zero_states(self, batch: int = 1) -> Signals:
+        return {"frames": torch.zeros(batch, dtype=torch.int64), "awake": torch.zeros(batch, 1, 1, dtype=torch.bool)}
+
+    def forward(self, level: Tensor, memory: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        frames, awake = memory, *others
+        odd = (frames[:, None, None] + torch.arange(level.shape[1])[:, None]) % 2 == 1
+        heard = torch.cat([awake, level < 0], 1).int().cumsum(1)[:, 1:] > 0
+        return (level * (heard & odd)).expand(-1, -1, HOP), frames + level.shape[1], heard[:, -1:]
+
+
+class Stays(OnePole):
+    """Its second output never moves."""
+
+    outputs: Mapping[str, int] = {"audio": HOP, "gate": 1}
+
+    def forward(self, level: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
+        audio, memory = super().forward(level, memory)
+        return audio, level * 0 + 0.5, memory
+
+
+class ShortExample(OnePole):
+    """Its example is a recording, which ends."""
+
+    def example(self, frames: int) -> Signals:
+        return super().example(min(frames, 100))
+
+
+class FailingExample(OnePole):
+    def example(self, frames: int) -> Signals:
+        if frames > 100:
+            raise ValueError("the recording\nis too short")
+        return super().example(frames)
+
+
 class HidesItsState(OnePole):
     """Its memory is an attribute: right for a whole clip, forgotten between the blocks of a graph."""
 
@@ -108,6 +148,11 @@ def raises(graph: bytes) -> bytes:
 
 def crashes(graph: bytes) -> bytes:
     os.abort()
+
+
+def hangs(graph: bytes) -> bytes:
+    time.sleep(60)
+    return graph
 
 
 def returns_no_graph(graph: bytes) -> bytes:
@@ -310,6 +355,36 @@ def test_a_module_that_cannot_be_traced_is_refused_by_name(installed: Bundle) ->
     assert_untouched(installed)
 
 
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (Stays, "output gate is 0.5 throughout the example, .*: make example() give"),
+        (ShortExample, "example(512) gives {'level': (1, 100, 1)}: it must give {'level': (1, 512, 1)}"),
+        (FailingExample, "example(512) raises ValueError: the recording is too short (test_export.py, line "),
+    ],
+)
+def test_an_example_that_proves_nothing_or_ends_early_is_refused(
+    installed: Bundle, module: type[OnePole], said: str
+) -> None:
+    with pytest.raises(ExportError, match=re.escape(said).replace(r"\.\*", ".*")):
+        export(module(), installed.folder)
+    assert_untouched(installed)
+
+
+def test_a_counter_and_a_switch_are_states_like_others(tmp_path: Path) -> None:
+    bundle = export(Counts(), tmp_path / "bundle", (3 * HOP,)).bundle
+    assert {state.name: (state.shape, state.dtype) for state in bundle.states} == {
+        "frames": ((1,), "int64"),
+        "awake": ((1, 1, 1), "bool"),
+    }
+    stream = Stream(bundle, 3 * HOP)
+    stream.inputs["level"][...] = -1
+    stream.step()
+    stream.step()
+    assert {name: state.item() for name, state in stream.states().items()} == {"frames": 6, "awake": True}
+    assert stream.outputs["audio"][0, :, 0].tolist() == [-1, 0, -1]
+
+
 def assert_untouched(bundle: Bundle) -> None:
     """The bundle is the one it was, and nothing else lies beside it."""
     assert [path.name for path in bundle.folder.parent.iterdir()] == [bundle.folder.name]
@@ -389,3 +464,25 @@ def test_without_a_good_simplifier_the_plain_graph_is_verified_and_the_reason_ke
     assert manifest["unsimplified"] == done.unsimplified
     with np.load(done.bundle.folder / done.bundle.golden) as golden:
         assert check_parity(Stream(done.bundle, HOP), dict(golden))["error"] < TOLERANCE
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_simplifier_that_hangs_is_left_at_the_deadline(small: Export) -> None:
+    graphs = graphs_of(small.bundle)
+    assert simplify(graphs, hangs, 0.5) == (graphs, "the simplifier did not end within 0.5 s")
+
+
+SCRIPT = """
+import onnx.parser
+from tonearm.export.simplify import simplify
+
+print("runs")
+graph = onnx.parser.parse_model('<ir_version: 8, opset_import: ["": 17]> g (float[1] x) => (float[1] y) {y = Neg(x)}')
+print(simplify({64: graph})[1] or "simplified")
+"""
+
+
+def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["runs", "simplified"]
