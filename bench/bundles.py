@@ -88,9 +88,9 @@ def _causal_line(causal: Family, centred: Family) -> str:
     """What a player gives for no latency."""
     wave, spectrum = compare(centred, causal)
     return (
-        f"causal: {centred.latency} samples less latency, what glides comes as much later: beside the centred model "
-        f"its spectrum has an SNR of {spectrum.snr_db:.0f} dB, its waveform one of {round(wave.snr_db)} dB (a glide "
-        "leaves another phase)"
+        f"causal: {centred.latency} samples less latency, what glides comes as much later; beside the centred model's, "
+        f"the spectrum has an SNR of {spectrum.snr_db:.0f} dB (the waveform {round(wave.snr_db)} dB: a glide leaves "
+        "another phase, which is not heard)"
     )
 
 
@@ -189,6 +189,8 @@ def ensure_bundle(
     bundle = _exported(target)
     if bundle and what not in MODELS:
         return bundle, f"{bundle.name}: {bundle.weights}"
+    if what not in MODELS and Path(what).is_dir():
+        raise BenchError(f"{what} is a folder, but no bundle")
     find(what)
     if bundle is None:
         return export_model(what, target, blocks or BLOCKS, report)

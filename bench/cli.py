@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        say("interrupted: what was finished is kept; a board's current release is the old or the new one, whole")
+        say(
+            "interrupted: what was finished is kept, nothing is half-written; a board's current release is whole, old or new"
+        )
         return 130
     except BrokenPipeError as error:
         return _closed(error)

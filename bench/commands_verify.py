@@ -9,14 +9,15 @@ from ..device.boards import LOOPBACK, check_name
 from ..models.catalogue import MODELS, find
 from . import verify
 from .arguments import Commands, add_command
-from .console import out, stage
+from .console import out, say, stage
 from .demo import default_board
+from .errors import BenchError
 
 GOLDEN = Path("tests/golden")
-NOTE = """
-greatest difference, relative to full scale, and signal-to-noise ratio of the audio
-original: float64 vectors of the original implementation; the offline link is the worst of all its parts
-offline: PyTorch's render, of random weights"""
+NOTES = {
+    "original": "original: float64 vectors of the original implementation; the offline link is the worst of all its parts",
+    "offline": "offline: compared with PyTorch's render, of random weights",
+}
 
 
 def add_verify(commands: Commands) -> None:
@@ -43,6 +44,9 @@ def add_verify(commands: Commands) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
+    bundles = [name for name in options.models if "/" in name or ":" in name]
+    if bundles:
+        raise BenchError(f"{bundles[0]}: models are verified by name; a bundle is proven at each first deploy")
     names = list(MODELS) if options.all else [find(name).name for name in options.models]
     if not names:
         options.usage("name a model, or --all")
@@ -54,7 +58,11 @@ def _verify(options: argparse.Namespace) -> None:
         with stage(f"verify {name}") as report:
             chains.append(verify.verify(name, boards, options.golden, report))
     out.print(verify.table(chains), soft_wrap=True)
-    out.print(NOTE, soft_wrap=True)
+    out.print("greatest difference, relative to full scale, and signal-to-noise ratio of the audio", soft_wrap=True)
+    for truth in sorted({chain.truth for chain in chains}, reverse=True):
+        out.print(NOTES[truth], soft_wrap=True)
+    if not any(options.golden.glob("*.npz")):
+        say(f"no vectors of the original implementation in {options.golden}: they come with the source, see --golden")
     verify.check(chains)
 
 

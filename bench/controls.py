@@ -74,9 +74,10 @@ def _audio_input(path: Path, bundle: Bundle) -> str:
     needed = [signal for signal in bundle.inputs if not signal.noise]
     if len(needed) == 1 and needed[0].width == bundle.hop:
         return needed[0].name
+    others = [signal.name for signal in needed if signal.width != bundle.hop]
     raise ControlsError(
-        f"{path}: {bundle.name} takes {', '.join(signal.name for signal in needed)}, which a recording does not give "
-        "(analysing one is future work): give them by name in an .npz or a .csv"
+        f"{path}: {bundle.name} takes {', '.join(signal.name for signal in needed)}, and a recording does not give "
+        f"{', '.join(others)}: give all of them by name in an .npz"
     )
 
 

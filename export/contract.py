@@ -142,10 +142,15 @@ def _call(module: StreamingModule, frames: int) -> Iterator[Finding]:
     try:
         inputs, again = module.example(frames), module.example(frames)
     except Exception as error:
-        yield _problem("example", f"raises {told(error)}")
+        yield _problem("example", _missing(error, "example(frames), which gives inputs to verify the export with"))
         return
     found = list(_example(module, inputs, again, frames))
     yield from found or _results(module, inputs, frames)
+
+
+def _missing(error: Exception, method: str) -> str:
+    """What an exception tells; of a method that nobody has written, that."""
+    return f"is missing: write {method}" if isinstance(error, NotImplementedError) else f"raises {told(error)}"
 
 
 def _example(module: StreamingModule, inputs: Any, again: Any, frames: int) -> Iterator[Finding]:
@@ -169,7 +174,7 @@ def _results(module: StreamingModule, inputs: dict[str, Tensor], frames: int) ->
         with torch.no_grad():
             results = module(*(v.clone() for v in inputs.values()), *(v.clone() for v in states.values()))
     except Exception as error:
-        yield _problem("forward", f"raises {told(error)}")
+        yield _problem("forward", _missing(error, "forward(*inputs, *states), which returns (*outputs, *states)"))
         return
     wanted = [*module.outputs, *states]
     if not isinstance(results, (tuple, list)) or len(results) != len(wanted):

@@ -67,15 +67,16 @@ def guess_states(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> dict[st
     alike = {name: names for name, names in alike.items() if names}
     heard = all(_is_sound(_words(name)) or any(_is_sound(_words(o)) for o in names) for name, names in alike.items())
     if len(left) > 1 and (len(alike) > 1 or not heard):
-        raise _unclear(found | alike)
+        candidates = found | alike
+        raise _unclear(candidates, played=left[0].name if len(candidates) == len(inputs) else "")
     return {name: names[0] for name, names in found.items()}
 
 
-def _unclear(found: Mapping[str, Sequence[str]], but: str = "") -> ForeignError:
-    """Which states could be which, and the option that says so."""
+def _unclear(found: Mapping[str, Sequence[str]], but: str = "", played: str = "") -> ForeignError:
+    """Which states could be which, and the option that says so; `played` is rather no state."""
     seen = ", ".join(f"{name} -> {' or '.join(names)}" for name, names in found.items())
     example: dict[str, str] = {}
-    for name, names in found.items():
+    for name, names in ((name, names) for name, names in found.items() if name != played):
         example[name] = next((other for other in names if other not in example.values()), names[0])
     option = " ".join(f"{name}={other}" for name, other in example.items())
     return ForeignError(

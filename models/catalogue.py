@@ -53,8 +53,10 @@ MODELS = {
 def find(name: str) -> Model:
     """The model of that name; `UnknownModelError` says which are near."""
     if name not in MODELS:
+        patches = [model.patch for model in MODELS.values() if model.name == f"{name}-{model.patch}"]
         near = difflib.get_close_matches(name, MODELS, 1)
         hint = f"did you mean {near[0]}? " if near else ""
+        hint = f"name the patch, {name}-{' or '.join(patches)}; " if patches else hint
         raise UnknownModelError(f"unknown model {name!r}: {hint}tonearm models lists all")
     return MODELS[name]
 
