@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except KeyboardInterrupt:
         say(
-            "interrupted: what was finished is kept, nothing is half-written; a board's current release is whole, old or new"
+            "interrupted: what was finished is kept, nothing is half done; a board's current release is the old or the new"
         )
         return 130
     except BrokenPipeError as error:

@@ -15,7 +15,7 @@ from .errors import BenchError
 
 GOLDEN = Path("tests/golden")
 NOTES = {
-    "original": "original: float64 vectors of the original implementation; the offline link is the worst of all its parts",
+    "original": "original: float64 vectors of the original implementation; its offline link is the worst of all parts",
     "offline": "offline: compared with PyTorch's render, of random weights",
 }
 
