@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        say(
-            "interrupted: what was finished is kept, nothing is half done; a board's current release is the old or the new"
-        )
+        say("interrupted: what was finished is kept, nothing is half done; a board's release is the old or the new one")
         return 130
     except BrokenPipeError as error:
         return _closed(error)
