@@ -12,7 +12,7 @@ import numpy as np
 
 from ..models.catalogue import load
 from ..runtime.bundle import Bundle
-from ..runtime.clip import read_arrays
+from ..runtime.clip import align, hold_last, read_arrays
 from ..runtime.parity import TOLERANCE
 from ..runtime.stream import Stream
 from .bundles import export_model, needing_extra
@@ -57,11 +57,10 @@ def verify(model: str, boards: Sequence[str], golden: Path, report: Report) -> C
     def progress(text: str) -> None:
         report(f"{model}: {text}", next(steps), 3 + len(boards))
 
-    with needing_extra("verifying"):
-        from ..models.footprint import footprint  # noqa: F401
     progress("offline and streamed in PyTorch")
     vectors, weights = _vectors(model, golden)
-    module = load(model, weights)
+    with needing_extra("verifying"):
+        module = load(model, weights)
     clip = _clip(module, vectors)
     offline, truth = _offline(module, clip, vectors)
     streamed = difference(truth, _streamed(module, clip)[: len(truth)])
@@ -114,13 +113,12 @@ def _streamed(module: Family, clip: dict[str, np.ndarray]) -> np.ndarray:
     import torch
 
     from ..export.streaming import stream
-    from ..runtime.clip import hold_last
 
     frames = next(iter(clip.values())).shape[1]
     inputs = {name: torch.from_numpy(hold_last(value, frames + 1)) for name, value in clip.items()}
     with torch.no_grad():
         blocks = [outputs["audio"] for outputs in stream(module, inputs, list(_partition(frames + 1)))]
-    return torch.cat(blocks, 1).flatten().numpy()[module.latency :][: frames * module.hop]
+    return align(torch.cat(blocks, 1), module.latency, frames)[0].numpy()
 
 
 def _partition(frames: int) -> Iterator[int]:
