@@ -1,14 +1,17 @@
-"""What can go wrong when a model is named or its weights are read.
+"""What can go wrong when a model is named, its weights are read, or it is trained.
 
 ModelError
 ├── UnknownModelError   no model of that name
 ├── VariantError        the model can't be made that way
-└── CheckpointError     the file is missing, unsafe to read, or does not fit the model
+├── CheckpointError     the file is missing, unsafe to read, or does not fit the model
+├── RecordingError      a recording that no model can learn from or be played by
+├── DataError           there are no recordings to learn from
+└── TrainingError       the training can't begin, or can't go on
 """
 
 
 class ModelError(Exception):
-    """Anything wrong with a model's name or weights."""
+    """Anything wrong with a model's name, weights or training."""
 
 
 class UnknownModelError(ModelError):
@@ -21,3 +24,15 @@ class VariantError(ModelError):
 
 class CheckpointError(ModelError):
     """The checkpoint is missing, holds more than tensors, or does not fit the model."""
+
+
+class RecordingError(ModelError):
+    """The recording is silent, clipped, at another rate, or no numbers; the message names it."""
+
+
+class DataError(ModelError):
+    """There are no recordings to learn from, or they can't be made."""
+
+
+class TrainingError(ModelError):
+    """The training can't begin, or can't go on from where it was."""

@@ -24,14 +24,15 @@ SIBLINGS = {
 def declared() -> set[str]:
     """What the project depends on, without the tools of development."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["export"]]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["export"], *extras["train"]]
     return {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in needed}
 
 
 PACKAGES = {
     "runtime": {"numpy", "onnxruntime"},
     "export": {"torch", "onnx", "onnxsim", "numpy"},
-    "models": {"torch", "numpy", "safetensors"},
+    "models": {"torch", "numpy", "safetensors", "librosa", "mido", "platformdirs", "scipy", "soundfile"},
     "device": {"paramiko", "platformdirs", "packaging", "cryptography"},
     "bench": declared(),
 }

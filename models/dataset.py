@@ -1,0 +1,165 @@
+"""What a model learns from: recordings cut into phrases, with their features, in three parts that share no phrase.
+
+A folder of .wav files, or an instrument's made-up phrases, which are written as such a folder first.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import soundfile
+
+from .errors import DataError, RecordingError
+from .features import ANALYSIS, HOP, SAMPLE_RATE, Samples, analyse, check_recording
+from .phrases import INSTRUMENTS, RECIPE, SECONDS, phrase
+
+PHRASES = 100  # of an instrument
+SHARE = 0.1  # of the phrases, for validation, and as many to test
+SHORTEST = 1.0  # seconds; what a file has left over beyond its phrases
+SPLIT_SEED = 0
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A recording `(frames * 64,)` and what it was analysed to, `(frames,)` each."""
+
+    name: str
+    audio: Samples
+    f0_hz: Samples
+    loudness_db: Samples
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Phrases to learn from, to watch the learning with, and to judge it by; `about` says where they come from."""
+
+    train: Sequence[Phrase]
+    validation: Sequence[Phrase]
+    test: Sequence[Phrase]
+    about: str
+
+
+def instrument_data(name: str, report: Report, cache: Path | None = None) -> DataSet:
+    """An instrument's made-up phrases; they are made once and kept.
+
+    Args:
+        name: one of `INSTRUMENTS`.
+        report: progress.
+        cache: default: the user's.
+
+    Raises:
+        DataError: without FluidSynth or its soundfont.
+    """
+    cache = cache or cache_folder()
+    folder = cache / "phrases" / f"{name}-{RECIPE}"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{name}-{seed:03d}.wav" for seed in range(PHRASES)]
+    missing = [(name, seed, file) for seed, file in enumerate(files) if not file.is_file()]
+    for done, _ in enumerate(_parallel(_make, missing)):
+        report(f"play phrases on the {name}", done + 1, len(missing))
+    about = f"{PHRASES} phrases of {SECONDS:g} s, {name} of FluidR3_GM played by FluidSynth"
+    return _split(_read(files, cache, report), about)
+
+
+def _make(job: tuple[str, int, Path]) -> None:
+    from .soundfont import play
+
+    name, seed, file = job
+    samples = play(INSTRUMENTS[name], phrase(INSTRUMENTS[name], seed))
+    part = file.with_suffix(".part")
+    soundfile.write(part, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    part.replace(file)
+
+
+def folder_data(folder: Path, report: Report, cache: Path | None = None) -> DataSet:
+    """All .wav files of a folder, cut into phrases of eight seconds.
+
+    Raises:
+        DataError: when there are none, or too few for three parts.
+        RecordingError: names a file that no model can learn from.
+    """
+    files = sorted(folder.rglob("*.wav"))
+    if not files:
+        raise DataError(f"{folder} holds no .wav files: give a folder of recordings, mono, at {SAMPLE_RATE} Hz")
+    phrases = _read(files, cache or cache_folder(), report)
+    seconds = sum(len(p.audio) for p in phrases) / SAMPLE_RATE
+    return _split(phrases, f"{len(files)} recordings, {seconds:.0f} s, of {folder.name}")
+
+
+def read_phrases(files: Iterable[Path], cache: Path | None = None) -> list[Phrase]:
+    """The phrases of some recordings, analysed."""
+    return _read(list(files), cache or cache_folder(), lambda text, done, total: None)
+
+
+def cache_folder() -> Path:
+    """Where phrases and features are kept."""
+    return Path(platformdirs.user_cache_dir("tonearm"))
+
+
+def _read(files: list[Path], cache: Path, report: Report) -> list[Phrase]:
+    """Check and cut all files, then analyse every phrase: a bad file is found before any time is spent."""
+    report("read the recordings", 0, 1)
+    pieces = [piece for file in files for piece in _pieces(file)]
+    found = []
+    for done, phrase_ in enumerate(_parallel(functools.partial(_analysed, cache), pieces)):
+        report("follow pitch and loudness", done + 1, len(pieces))
+        found.append(phrase_)
+    return found
+
+
+def _pieces(file: Path) -> Iterator[tuple[str, Samples]]:
+    """A file's phrases by name: a whole number of frames each, what is left at the end if it is long enough."""
+    try:
+        read, rate = soundfile.read(file, dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise RecordingError(f"{file} is not a sound file: {error}") from error
+    samples = np.asarray(read, np.float32)
+    check_recording(samples, rate, str(file))
+    size, shortest = int(SECONDS * SAMPLE_RATE), int(SHORTEST * SAMPLE_RATE)
+    if len(samples) < shortest:
+        raise RecordingError(f"{file} lasts {len(samples) / rate:.2f} s: a phrase has {SHORTEST:g} s at least")
+    for start in range(0, len(samples) - shortest + 1, size):
+        piece = samples[start : start + size]
+        yield f"{file.stem}@{start / SAMPLE_RATE:g}s", piece[: len(piece) // HOP * HOP]
+
+
+def _analysed(cache: Path, piece: tuple[str, Samples]) -> Phrase:
+    """The phrase, its features from the cache or put there."""
+    name, audio = piece
+    key = hashlib.sha256(audio.tobytes()).hexdigest()
+    file = cache / f"features-{ANALYSIS}" / f"{key}.npz"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part.npz")
+        np.savez(part, **analyse(audio))  # type: ignore[arg-type]
+        part.replace(file)
+    with np.load(file) as kept:
+        return Phrase(name, audio, kept["f0_hz"], kept["loudness_db"])
+
+
+def _parallel(work: Callable, jobs: list) -> Iterator:
+    """The results in order, from all processors; a few jobs are done here."""
+    if len(jobs) < 4:
+        yield from map(work, jobs)
+        return
+    with ProcessPoolExecutor() as pool:
+        yield from pool.map(work, jobs)
+
+
+def _split(phrases: list[Phrase], about: str) -> DataSet:
+    """Each phrase into one part, by a seeded shuffle."""
+    held = max(1, round(SHARE * len(phrases)))
+    if len(phrases) < 2 * held + 1:
+        raise DataError(f"{len(phrases)} phrases are too few to learn from, to validate and to test: give 3 at least")
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(phrases))
+    shuffled = [phrases[index] for index in order]
+    return DataSet(shuffled[2 * held :], shuffled[:held], shuffled[held : 2 * held], about)

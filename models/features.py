@@ -1,0 +1,121 @@
+"""What a recording tells a model: pitch and loudness, 250 times a second.
+
+One piece of code for training and for playing: a model that hears other features than it was trained with goes silent.
+The pitch is followed by probabilistic YIN (Mauch and Dixon 2014, librosa's), which knows octaves and rests but answers
+in steps of 20 cents, and made fine by YIN's own interpolation (de Cheveigné and Kawahara 2002). The loudness is the
+paper's code's: an A-weighted mean of a spectrum in dB.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import RecordingError
+
+ANALYSIS = 1  # one more whenever a recording would be analysed to something else
+SAMPLE_RATE = 16_000
+HOP = 64
+LOWEST_HZ, HIGHEST_HZ = 50.0, 2000.0
+PITCH_WINDOW = 1024
+PITCH_STEPS = 0.2  # of a semitone: what pYIN chooses from, before YIN makes it fine
+LOUDNESS_WINDOW = 2048
+LOUDNESS_OFFSET_DB = -20.7
+FLOOR_DB = -80.0
+CLIPPED = 8  # samples at full scale, one after the other
+
+Samples = NDArray[np.float32]
+
+
+def check_recording(samples: Samples, sample_rate: int, name: str) -> None:
+    """`RecordingError`, which names the recording, unless a model can learn from it or be played by it.
+
+    Args:
+        samples: `(samples,)` or `(samples, channels)`, full scale 1.
+        sample_rate: in Hz.
+        name: the file's.
+    """
+    if samples.ndim == 2 and samples.shape[1] != 1:
+        raise RecordingError(f"{name} has {samples.shape[1]} channels: mix it to mono first")
+    if sample_rate != SAMPLE_RATE:
+        raise RecordingError(f"{name} is at {sample_rate} Hz, the models run at {SAMPLE_RATE} Hz: resample it first")
+    if not np.isfinite(samples).all():
+        raise RecordingError(f"{name} has samples that are no numbers (NaN or infinite)")
+    if len(samples) < PITCH_WINDOW:
+        raise RecordingError(f"{name} has {len(samples)} samples: a pitch needs {PITCH_WINDOW}")
+    if np.max(np.abs(samples)) < 10 ** (FLOOR_DB / 20):
+        raise RecordingError(f"{name} is silent: no sample is above {FLOOR_DB:.0f} dB of full scale")
+    if _longest_run(np.abs(samples.ravel()) >= 0.999) >= CLIPPED:
+        raise RecordingError(
+            f"{name} is clipped: {CLIPPED} samples or more in a row are at full scale; record it softer"
+        )
+
+
+def _longest_run(marked: NDArray[np.bool_]) -> int:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]])))
+    return int(np.max(edges[1::2] - edges[::2], initial=0))
+
+
+def analyse(samples: Samples) -> dict[str, Samples]:
+    """The controls of a recording that `check_recording` has passed.
+
+    Args:
+        samples: `(samples,)` at 16 kHz.
+
+    Returns:
+        `f0_hz` and `loudness_db`, `(frames,)`, one frame for every 64 samples begun. In rests the pitch stays what it
+        was; before the first note it is the first note's.
+
+    Raises:
+        RecordingError: without librosa; a message says how it is installed.
+    """
+    return {"f0_hz": pitch_hz(samples)[0], "loudness_db": loudness_db(samples)}
+
+
+def frame_count(samples: Samples) -> int:
+    """Frames of 64 samples, the last one begun."""
+    return -(-len(samples) // HOP)
+
+
+def loudness_db(samples: Samples) -> Samples:
+    """A-weighted loudness, `(frames,)`, from -80 dB.
+
+    Frame k hears samples 64 k to 64 k + 2047, the end padded with silence: as in the paper's code, it knows 128 ms
+    of what comes.
+    """
+    librosa = _librosa()
+    frames = frame_count(samples)
+    padded = np.pad(samples, (0, (frames - 1) * HOP + LOUDNESS_WINDOW - len(samples)))
+    spectrum = np.abs(librosa.stft(padded, n_fft=LOUDNESS_WINDOW, hop_length=HOP, center=False))
+    with np.errstate(divide="ignore"):  # at 0 Hz, which A_weighting then limits
+        weights = librosa.A_weighting(librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=LOUDNESS_WINDOW))
+    levels = 20 * np.log10(np.maximum(spectrum, 1e-20)) + weights[:, None] + LOUDNESS_OFFSET_DB
+    return np.maximum(levels.mean(0), FLOOR_DB).astype(np.float32)
+
+
+def pitch_hz(samples: Samples) -> tuple[Samples, NDArray[np.bool_]]:
+    """The pitch, `(frames,)`, and where there is one; in rests it stays what it was."""
+    librosa = _librosa()
+    frames = frame_count(samples)
+    how = {"sr": SAMPLE_RATE, "fmin": LOWEST_HZ, "fmax": HIGHEST_HZ, "frame_length": PITCH_WINDOW, "hop_length": HOP}
+    tracked, voiced, _ = librosa.pyin(samples, resolution=PITCH_STEPS, fill_na=None, **how)
+    fine = librosa.yin(samples, **how)
+    near = np.abs(np.log2(fine / tracked)) < PITCH_STEPS / 12
+    pitch = np.where(near, fine, tracked)[:frames]
+    return _held(pitch, voiced[:frames]).astype(np.float32), voiced[:frames]
+
+
+def _held(pitch: NDArray[np.floating], voiced: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Each frame's pitch, where it has none the last one's that has; 440 Hz where there never is one."""
+    if not voiced.any():
+        return np.full_like(pitch, 440.0)
+    last = np.maximum.accumulate(np.where(voiced, np.arange(len(pitch)), 0))
+    return pitch[np.maximum(last, np.argmax(voiced))]
+
+
+def _librosa():
+    try:
+        import librosa
+    except ImportError as error:
+        raise RecordingError("analysing a recording needs librosa: pip install 'tonearm[train]'") from error
+    return librosa
