@@ -9,6 +9,8 @@ FIND_PYTHON = for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 # What the virtual board needs from the system. Where it can't be had, everything runs on the loopback board.
 PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-keyring
+# What plays the made-up phrases that models are trained with; only the tests need it.
+PLAYERS := fluidsynth fluid-soundfont-gm
 TORCH := torch==2.13.0
 
 .PHONY: demo test benchmark format clean
@@ -37,7 +39,7 @@ clean:
 
 # The exact version of torch that comes as a CPU build is installed first: any other brings gigabytes of CUDA.
 .venv/demo-is-set-up: pyproject.toml Makefile
-	@$(install_packages)
+	@$(call install_packages,$(PACKAGES))
 	@[ -n "$$($(FIND_PYTHON))" ] || { echo "Python 3.11 or newer is needed, this system has none" >&2; exit 1; }
 	@echo "set up: Python packages into .venv, about 1.5 GB (one to three minutes)"
 	@start=$$SECONDS; set -e; \
@@ -49,9 +51,10 @@ clean:
 	@touch $@
 
 .venv/test-is-set-up: .venv/demo-is-set-up
+	@$(call install_packages,$(PLAYERS))
 	@echo "set up: development tools into .venv (half a minute)"
 	@start=$$SECONDS; set -e; \
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export,dev]'; \
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export,train,dev]'; \
 	echo "set up: development tools  [$$((SECONDS - start)) s]"
 	@touch $@
 
@@ -60,7 +63,7 @@ if ! command -v apt-get >/dev/null; then \
 	echo "set up: no apt on this machine, so no virtual board: the loopback board is used instead"; exit 0; fi; \
 missing=""; python=$$($(FIND_PYTHON)); \
 $${python:-false} -c 'import ensurepip' 2>/dev/null || missing=" python3 python3-venv"; \
-for p in $(PACKAGES); do \
+for p in $(1); do \
 	dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 [ -n "$$missing" ] || exit 0; \
 start=$$SECONDS; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..device.facts import printable
-from ..models.catalogue import MODELS, describe_weights, find, load, variant_name
+from ..models.catalogue import NAMES, describe_weights, find, load, variant_name
 from ..runtime.bundle import MANIFEST, Bundle, read_bundle
 from ..runtime.errors import BundleError
 from . import own
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
+OURS = ("untrained", "trained")  # weights that can be made again, or are here anyway
 
 
 def source_key(weights: str) -> str:
@@ -49,13 +50,13 @@ def _version(package: str) -> str:
 
 
 @contextlib.contextmanager
-def needing_extra(doing: str) -> Iterator[None]:
+def needing_extra(doing: str, extra: str = "export") -> Iterator[None]:
     """What the block imports may be missing: `BenchError` says what, and how it is installed."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise BenchError(
-            f"{doing} needs {error.name}, which is not installed: pip install 'tonearm[export]'"
+            f"{doing} needs {error.name}, which is not installed: pip install 'tonearm[{extra}]'"
         ) from error
 
 
@@ -73,7 +74,7 @@ def export_model(
         The bundle, and a line about it; for a causal model it says how far that is from the centred one.
     """
     title = variant_name(find(name).name, **options)
-    weights = describe_weights(checkpoint)
+    weights = describe_weights(name, checkpoint)
     folder = folder or _own_folder(title, weights)
     _load_exporter(report)
     with needing_extra("exporting"):
@@ -122,7 +123,7 @@ def export_own(
 
 def _check_name(name: str, instead: str) -> None:
     """`BenchError` where another bundle would be taken for one of Tonearm's models."""
-    if name in MODELS:
+    if name in NAMES:
         raise BenchError(f"{name} is the name of one of Tonearm's models: {instead}")
 
 
@@ -130,15 +131,15 @@ def _own_folder(name: str, weights: str) -> Path:
     """`bundles/NAME`; `BenchError` where that holds weights of another origin, which would be lost."""
     folder = FOLDER / name
     there = _exported(folder)
-    if there and _origin(there.weights) not in ("untrained", _origin(weights)):
+    if there and _origin(there.weights) not in (*OURS, _origin(weights)):
         raise BenchError(f"{folder} holds {there.name}, {there.weights}: move it away, or name a folder with -o")
     return folder
 
 
 def _origin(weights: str) -> str:
-    """What kind of weights: untrained, a checkpoint, or the module or graph they come from."""
-    word = weights.split()[0].rstrip(":")
-    return word if word in ("untrained", "checkpoint") else weights.split(",")[0]
+    """What kind of weights: untrained, trained by us, a checkpoint, or the module or graph they come from."""
+    word = weights.split()[0].rstrip(":,")
+    return word if word in (*OURS, "checkpoint") else weights.split(",")[0]
 
 
 def default_blocks(hop: int) -> list[int]:
@@ -178,7 +179,7 @@ def ensure_bundle(
 ) -> tuple[Bundle, str]:
     """The bundle of a model's name (exported to `folder/NAME` when needed) or of a folder, and a line about it.
 
-    A bundle with trained weights is used as it is: never is it replaced by random ones.
+    A bundle with a person's own weights is used as it is: never is it replaced by ours or by random ones.
     """
     if "/" in what or (Path(what) / MANIFEST).is_file():
         bundle = read_bundle(Path(what))
@@ -187,14 +188,14 @@ def ensure_bundle(
         raise BenchError(f"{what} is not a bundle yet: tonearm export {what}, then name the folder that it makes")
     target = folder / what
     bundle = _exported(target)
-    if bundle and what not in MODELS:
+    if bundle and what not in NAMES:
         return bundle, f"{bundle.name}: {bundle.weights}"
-    if what not in MODELS and Path(what).is_dir():
+    if what not in NAMES and Path(what).is_dir():
         raise BenchError(f"{what} is a folder, but no bundle")
     find(what)
     if bundle is None:
         return export_model(what, target, blocks or BLOCKS, report)
-    if bundle.weights != describe_weights(None):
+    if _origin(bundle.weights) not in OURS:
         _check_trained(bundle, what, blocks or ())
     elif not _is_fresh(bundle, what, blocks or ()):
         return export_model(what, target, sorted({*(blocks or BLOCKS), *bundle.graphs}), report)
@@ -226,5 +227,5 @@ def _is_fresh(bundle: Bundle, name: str, blocks: Sequence[int]) -> bool:
         bundle.check_files()
     except BundleError:
         return False
-    made_now = bundle.source == source_key(bundle.weights) and bundle.name == name
+    made_now = bundle.source == source_key(describe_weights(name)) and bundle.name == name
     return made_now and set(blocks) <= set(bundle.graphs)

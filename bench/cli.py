@@ -14,6 +14,7 @@ from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
 from .commands_boards import add_board, add_demo, add_deploy, add_render, add_report, add_sweep
 from .commands_models import add_convert, add_export, add_import, add_models
+from .commands_training import add_distill, add_train
 from .commands_verify import add_verify
 from .console import say
 from .errors import BenchError
@@ -85,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     add_convert(commands)
     add_import(commands)
     add_verify(commands)
+    add_train(commands)
+    add_distill(commands)
     add_deploy(commands)
     add_render(commands)
     add_sweep(commands)

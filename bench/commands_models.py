@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..device.facts import printable
-from ..models.catalogue import MODELS, variant_name
+from ..models.catalogue import MODELS, TRAINED, variant_name
 from ..runtime.bundle import Bundle
 from . import bundles
 from .arguments import Commands, add_command, natural, pair, plain_name, positive, size
@@ -16,6 +16,8 @@ from .console import Report, out, plain_table, say, stage
 from .errors import BenchError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..models.catalogue import Model
     from ..models.footprint import Footprint
 
@@ -24,7 +26,12 @@ MMAC/s: million multiply-accumulates a second of audio, decoder+synth+reverb, in
 look-ups are not counted)
 past: frames that the decoder looks back on, its own included; "all" for a recurrent one
 latency: samples (0 with --causal); kB: the state that goes from one step to the next
-without --checkpoint, weights are {weights}"""
+without --checkpoint, the weights of these names are {weights},
+but for those below"""
+TRAINED_NOTES = """these come with weights; the names above stand for the architecture
+how: plain, or distilled (audio, control) of a teacher; minutes: of training on two processor cores
+MSS: multi-scale spectral distance on phrases that nothing was learned from; of random: its share of random weights' MSS
+(tonearm compare measures them side by side)"""
 
 
 def add_models(commands: Commands) -> None:
@@ -41,7 +48,25 @@ def _models(options: argparse.Namespace) -> None:
     with stage("weigh the models"):
         rows = [_weighed(model, footprint(build(model).eval())) for model in MODELS.values()]
     out.print(plain_table(headings, rows, ("model",)))
-    out.print(MODELS_NOTES.format(weights=bundles.describe_weights(None)), soft_wrap=True)
+    out.print(MODELS_NOTES.format(weights=bundles.describe_weights("hpn-full")), soft_wrap=True)
+    out.print(_trained_table())
+    out.print(TRAINED_NOTES, soft_wrap=True)
+
+
+def _trained_table() -> Table:
+    """The models that come with weights, from their cards."""
+    from ..models.cards import read_card
+
+    headings = ("trained", "how", "steps", "minutes", "MSS", "of random", "kB on disk")
+    rows = []
+    for name, model in TRAINED.items():
+        file = model.checkpoint or Path()
+        card = read_card(file.with_suffix(".json"))
+        how = f"{card.method} of {card.teacher}" if card.teacher else card.method
+        last = list(card.validation.values())[-1]
+        figures = (f"{card.minutes:.0f}", f"{last:.2f}", f"{last / card.untrained:.0%}")
+        rows.append((name, how, str(card.steps), *figures, f"{file.stat().st_size / 1000:.0f}"))
+    return plain_table(headings, rows, ("trained", "how"))
 
 
 def _weighed(model: Model, weighed: Footprint) -> tuple[str, ...]:

@@ -71,6 +71,12 @@ def frames_of(module: StreamingModule, inputs: Signals) -> int:
     return frames
 
 
+def first_states(module: StreamingModule, inputs: Signals) -> Signals:
+    """The states before the first block, for as many clips as `inputs` hold, and on their device."""
+    first = next(iter(inputs.values()))
+    return {name: state.to(first.device) for name, state in module.zero_states(first.shape[0]).items()}
+
+
 def step(module: StreamingModule, inputs: Signals, states: Signals) -> tuple[Signals, Signals]:
     """One call of the module: `(outputs, states)` by name."""
     results = module(*inputs.values(), *states.values())
@@ -84,7 +90,7 @@ def stream(module: StreamingModule, inputs: Signals, partition: Sequence[int]) -
     frames = frames_of(module, inputs)
     if sum(partition) != frames:
         raise StreamingError(f"the partition has {sum(partition)} frames, the clip {frames}")
-    states, start = module.zero_states(next(iter(inputs.values())).shape[0]), 0
+    states, start = first_states(module, inputs), 0
     for size in partition:
         block = {name: value[:, start : start + size] for name, value in inputs.items()}
         outputs, states = step(module, block, states)
@@ -106,6 +112,6 @@ def render(module: StreamingModule, inputs: Signals) -> Signals:
     total = padded_frames(frames, module.hop, module.latency)
     padded = {name: hold_last(value, total) for name, value in inputs.items()}
     with torch.no_grad():
-        outputs, _ = step(module, padded, module.zero_states(next(iter(inputs.values())).shape[0]))
+        outputs, _ = step(module, padded, first_states(module, inputs))
     lags = {name: lag(module.latency, module.hop, value.shape[2]) for name, value in outputs.items()}
     return {name: align(value, lags[name], frames) for name, value in outputs.items()}

@@ -1,5 +1,8 @@
 """The models by name: `<family>-<size>`, and for DDX7 `-<patch>`.
 
+Those that come with trained weights have the instrument in their name, and a student how it was distilled:
+`<family>-<size>-<instrument>[+ad|+cd]`. For DDX7 the instrument is the patch.
+
 Nothing here imports torch before a model is made: the command line compares names quickly.
 """
 
@@ -8,7 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -21,18 +24,28 @@ if TYPE_CHECKING:
     from .family import Family
 
 SEED = 0
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
 PATCHES = ("violin", "flute", "trumpet", "piano", "flute4", "trumpet4", "1stack4", "2stack2", "1stack2")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A name and what it stands for; `width` and `blocks` are the decoder's, `patch` is DDX7's."""
+    """A name and what it stands for.
+
+    `width` and `blocks` are the decoder's, `patch` is DDX7's, `checkpoint` the trained weights it comes with.
+    """
 
     name: str
     family: str
     width: int
     blocks: int = 0
     patch: str = ""
+    checkpoint: Path | None = None
+
+    @property
+    def architecture(self) -> tuple[str, int, str]:
+        """What weights have to fit."""
+        return self.family, self.width, self.patch
 
 
 MODELS = {
@@ -50,26 +63,41 @@ MODELS = {
 }
 
 
+def _trained() -> dict[str, Model]:
+    """The models that come with weights."""
+    found = {}
+    for file in sorted(CHECKPOINTS.glob("*.safetensors")):
+        stem = file.stem.partition("+")[0]
+        base = MODELS[stem] if stem in MODELS else MODELS[stem.rpartition("-")[0]]
+        found[file.stem] = replace(base, name=file.stem, checkpoint=file)
+    return found
+
+
+TRAINED = _trained()
+NAMES = {**MODELS, **TRAINED}
+
+
 def find(name: str) -> Model:
-    """The model of that name; `UnknownModelError` says which are near."""
-    if name not in MODELS:
+    """The model of that name, with its weights if it has any; `UnknownModelError` says which are near."""
+    if name not in NAMES:
         patches = [model.patch for model in MODELS.values() if model.name == f"{name}-{model.patch}"]
-        near = difflib.get_close_matches(name, MODELS, 1)
+        near = difflib.get_close_matches(name, NAMES, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         hint = f"name the patch, {name}-{' or '.join(patches)}; " if patches else hint
         raise UnknownModelError(f"unknown model {name!r}: {hint}tonearm models lists all")
-    return MODELS[name]
+    return NAMES[name]
 
 
-def describe_weights(checkpoint: Path | None) -> str:
-    """Where the weights come from, in words a person reads beside every result."""
-    if checkpoint is None:
+def describe_weights(name: str, checkpoint: Path | None = None) -> str:
+    """Where a model's weights come from, in words a person reads beside every result."""
+    file = checkpoint or find(name).checkpoint
+    if file is None:
         return f"untrained: random, seed {SEED}, heads fitted to the loudness"
     try:
-        digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     except OSError as error:
-        raise CheckpointError(f"no checkpoint at {checkpoint}: {error.strerror}") from error
-    return f"checkpoint {checkpoint.name}, sha256 {digest[:16]}"
+        raise CheckpointError(f"no checkpoint at {file}: {error.strerror}") from error
+    return f"checkpoint {file.name}, sha256 {digest}" if checkpoint else f"trained, comes with Tonearm, sha256 {digest}"
 
 
 def variant_name(name: str, *, reverb: bool = True, causal: bool = False, full_noise: bool = False) -> str:
@@ -82,7 +110,7 @@ def build(model: Model, state: Mapping[str, Tensor] = MappingProxyType({}), **op
     """The model with torch's random weights.
 
     Args:
-        model: one of `MODELS`.
+        model: as `find` gives it.
         state: weights it is to take: HpN has as many harmonics and noise bands as they have.
         options: `causal`, `reverb`, and `full_noise` where it has noise.
     """
@@ -103,29 +131,40 @@ def build(model: Model, state: Mapping[str, Tensor] = MappingProxyType({}), **op
 def load(
     name: str, checkpoint: Path | None = None, note: Callable[[str], None] = lambda line: None, **options: bool
 ) -> Family:
-    """The model of that name in evaluation mode, with the checkpoint's weights or seeded random ones.
+    """The model of that name in evaluation mode, with the weights it comes with, or seeded random ones.
 
     Args:
-        name: one of `MODELS`.
-        checkpoint: trained weights.
+        name: one of `NAMES`.
+        checkpoint: other trained weights.
         note: called with each remark on what the checkpoint held that was left out.
         options: `reverb=False` leaves the reverb out; `causal=True` glides without latency (see `upsampling`);
             `full_noise=True` filters noise with all taps (see `noise`).
     """
     model = find(name)
-    import torch
+    checkpoint = checkpoint or model.checkpoint
+    if checkpoint is None:
+        return untrained(model, **options)
+    state = _read(model, checkpoint, note, reverb=options.get("reverb", True))
+    module = _seeded(model, state, **options)
+    _fill(model, module, state, checkpoint)
+    return module
 
+
+def untrained(model: Model, **options: bool) -> Family:
+    """The model with seeded random weights that follow the loudness, in evaluation mode: where training begins."""
     from .untrained import settle
 
-    state = _read(model, checkpoint, note, reverb=options.get("reverb", True)) if checkpoint else {}
+    module = _seeded(model, {}, **options)
+    settle(module)
+    return module
+
+
+def _seeded(model: Model, state: Mapping[str, Tensor], **options: bool) -> Family:
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        module = build(model, state, **options).eval()
-    if checkpoint:
-        _fill(model, module, state, checkpoint)
-    else:
-        settle(module)
-    return module
+        return build(model, state, **options).eval()
 
 
 def _read(model: Model, checkpoint: Path, note: Callable[[str], None], *, reverb: bool) -> dict[str, Tensor]:
@@ -145,22 +184,23 @@ def _fill(model: Model, module: Family, state: dict[str, Tensor], checkpoint: Pa
     """Put the weights into the module; those of another patch would fit in shape, and sound wrong."""
     from .checkpoints import load_weights
 
-    meant = _meant(state)
+    similar = _meant(state)
+    meant = [] if model.architecture in [other.architecture for other in similar] else [m.name for m in similar]
     ratios, wanted = _ratios(state), _patch_ratios(model)
     if len(ratios) == len(wanted) and ratios != wanted:
         raise CheckpointError(
             f"{checkpoint} is for other frequency ratios, {ratios}, than {model.name} has, {wanted}"
             + (f": it is probably for {' or '.join(meant)}" if meant else "")
         )
-    load_weights(module, state, str(checkpoint), "" if model.name in meant else " or ".join(meant))
+    load_weights(module, state, str(checkpoint), " or ".join(meant))
 
 
-def _meant(state: Mapping[str, Tensor]) -> list[str]:
+def _meant(state: Mapping[str, Tensor]) -> list[Model]:
     """The models that weights like these are for, by family, width and ratios."""
     from .keys import family_and_width
 
     similar = [model for model in MODELS.values() if (model.family, model.width) == family_and_width(state)]
-    return [model.name for model in similar if _patch_ratios(model) == _ratios(state)]
+    return [model for model in similar if _patch_ratios(model) == _ratios(state)]
 
 
 def _patch_ratios(model: Model) -> list[float]:

@@ -24,6 +24,7 @@ PHRASES = 100  # of an instrument
 SHARE = 0.1  # of the phrases, for validation, and as many to test
 SHORTEST = 1.0  # seconds; what a file has left over beyond its phrases
 SPLIT_SEED = 0
+LICENCE = "MIT (Fluid R3 GM, Frank Wen)"
 
 Report = Callable[[str, int, int], None]
 
@@ -40,12 +41,16 @@ class Phrase:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Phrases to learn from, to watch the learning with, and to judge it by; `about` says where they come from."""
+    """Phrases to learn from, to watch the learning with, and to judge it by.
+
+    `about` says where they come from, `licence` what may be done with them.
+    """
 
     train: Sequence[Phrase]
     validation: Sequence[Phrase]
     test: Sequence[Phrase]
     about: str
+    licence: str
 
 
 def instrument_data(name: str, report: Report, cache: Path | None = None) -> DataSet:
@@ -67,7 +72,7 @@ def instrument_data(name: str, report: Report, cache: Path | None = None) -> Dat
     for done, _ in enumerate(_parallel(_make, missing)):
         report(f"play phrases on the {name}", done + 1, len(missing))
     about = f"{PHRASES} phrases of {SECONDS:g} s, {name} of FluidR3_GM played by FluidSynth"
-    return _split(_read(files, cache, report), about)
+    return _split(_read(files, cache, report), about, LICENCE)
 
 
 def _make(job: tuple[str, int, Path]) -> None:
@@ -92,7 +97,7 @@ def folder_data(folder: Path, report: Report, cache: Path | None = None) -> Data
         raise DataError(f"{folder} holds no .wav files: give a folder of recordings, mono, at {SAMPLE_RATE} Hz")
     phrases = _read(files, cache or cache_folder(), report)
     seconds = sum(len(p.audio) for p in phrases) / SAMPLE_RATE
-    return _split(phrases, f"{len(files)} recordings, {seconds:.0f} s, of {folder.name}")
+    return _split(phrases, f"{len(files)} recordings, {seconds:.0f} s, of {folder.name}", "not known")
 
 
 def read_phrases(files: Iterable[Path], cache: Path | None = None) -> list[Phrase]:
@@ -155,11 +160,11 @@ def _parallel(work: Callable, jobs: list) -> Iterator:
         yield from pool.map(work, jobs)
 
 
-def _split(phrases: list[Phrase], about: str) -> DataSet:
+def _split(phrases: list[Phrase], about: str, licence: str) -> DataSet:
     """Each phrase into one part, by a seeded shuffle."""
     held = max(1, round(SHARE * len(phrases)))
     if len(phrases) < 2 * held + 1:
         raise DataError(f"{len(phrases)} phrases are too few to learn from, to validate and to test: give 3 at least")
     order = np.random.default_rng(SPLIT_SEED).permutation(len(phrases))
     shuffled = [phrases[index] for index in order]
-    return DataSet(shuffled[2 * held :], shuffled[:held], shuffled[held : 2 * held], about)
+    return DataSet(shuffled[2 * held :], shuffled[:held], shuffled[held : 2 * held], about, licence)

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..export.streaming import Signals, render
+from ..export.streaming import Signals, first_states, render
 from ..runtime.clip import uniform_noise
+from .controls import scale_f0, scale_loudness
 from .dataset import DataSet, Phrase, Report
 from .errors import TrainingError
 from .family import HOP, SAMPLE_RATE, Family
@@ -80,9 +81,16 @@ def plain_loss(batch: Batch, parts: Parts) -> Tensor:
 
 
 def train(
-    model: Family, data: DataSet, plan: Plan, file: Path, report: Report, loss: Loss = plain_loss, about: str = ""
+    model: Family,
+    data: DataSet,
+    plan: Plan,
+    file: Path,
+    report: Report,
+    loss: Loss = plain_loss,
+    about: str = "",
+    keep_seconds: float = KEEP_SECONDS,
 ) -> Trained:
-    """Train `model` in place; the run is kept in `file` every minute, and goes on from there.
+    """Train `model` in place; the run is kept in `file` now and then, and goes on from there.
 
     Args:
         model: with the weights to begin from; on the device to train on.
@@ -92,6 +100,7 @@ def train(
         report: progress.
         loss: of a batch and of the model's parts, `audio (batch, samples)` among them.
         about: what the run is about; a kept one about something else is not gone on with.
+        keep_seconds: how much can be lost when it is stopped.
 
     Raises:
         TrainingError: when `file` holds another run, or the loss is no longer a number.
@@ -115,7 +124,7 @@ def train(
             so_far.validation[step + 1] = validate(model, data.validation)
             _set_training(model)
         report(f"MSS {np.mean(so_far.losses[-50:]):.2f}" + _last(so_far.validation), step + 1, plan.steps)
-        if time.monotonic() - kept > KEEP_SECONDS or step + 1 == plan.steps:
+        if time.monotonic() - kept >= keep_seconds or step + 1 == plan.steps:
             kept = time.monotonic()
             so_far = Trained(so_far.losses, so_far.validation, so_far.seconds + kept - start)
             start = kept
@@ -182,9 +191,7 @@ def _clip(phrase: Phrase, start: int, frames: int) -> Signals:
 
 def _step(model: Family, optimizer: torch.optim.Optimizer, parameters: list, batch: Batch, loss: Loss) -> float:
     """One step down the gradient; the loss before it."""
-    device = batch.audio.device
-    states = {name: state.to(device) for name, state in model.zero_states(len(batch.audio)).items()}
-    parts, _ = model.parts(batch.inputs, states)
+    parts, _ = model.parts(batch.inputs, first_states(model, batch.inputs))
     parts["audio"] = parts["wet"].flatten(1)[:, model.latency :]
     aligned = Batch(batch.phrases, batch.starts, batch.inputs, batch.audio[:, : parts["audio"].shape[1]])
     optimizer.zero_grad(set_to_none=True)
@@ -195,15 +202,27 @@ def _step(model: Family, optimizer: torch.optim.Optimizer, parameters: list, bat
     return value.item()
 
 
-def sound(model: Family, phrase: Phrase) -> Tensor:
-    """The phrase as the model plays it, `(samples,)`, from its start; noise is the seeded one of every render."""
+def _inputs(model: Family, phrase: Phrase) -> Signals:
+    """A whole phrase as the model takes it, `(1, frames, width)` each, with the seeded noise of every render."""
     device = next(model.parameters()).device
-    inputs = {
-        name: torch.from_numpy(getattr(phrase, name))[None, :, None].to(device) for name in ("f0_hz", "loudness_db")
-    }
+    controls = {"f0_hz": phrase.f0_hz, "loudness_db": phrase.loudness_db}
+    inputs = {name: torch.from_numpy(control)[None, :, None] for name, control in controls.items()}
     if model.noise:
-        inputs["noise"] = torch.from_numpy(uniform_noise(len(phrase.f0_hz), HOP)).to(device)
-    return render(model, inputs)["audio"][0]
+        inputs["noise"] = torch.from_numpy(uniform_noise(len(phrase.f0_hz), HOP))
+    return {name: value.to(device) for name, value in inputs.items()}
+
+
+def sound(model: Family, phrase: Phrase) -> Tensor:
+    """The phrase as the model plays it, `(samples,)`, from its start."""
+    return render(model, _inputs(model, phrase))["audio"][0]
+
+
+def controls_of(model: Family, phrase: Phrase) -> Tensor:
+    """The phrase's raw synthesizer controls, `(frames, n)`."""
+    inputs = _inputs(model, phrase)
+    with torch.no_grad():
+        scaled = scale_f0(inputs["f0_hz"]), scale_loudness(inputs["loudness_db"])
+        return model.decoder(*scaled, first_states(model, inputs))[0][0]
 
 
 def validate(model: Family, phrases: Sequence[Phrase]) -> float:

@@ -48,7 +48,10 @@ def test_a_model_is_loaded_for_evaluation() -> None:
     assert not any(module.training for module in load("hpn-reduced", GOLDEN).modules())
 
 
-@pytest.mark.parametrize("read", [read_checkpoint, describe_weights, lambda path: load("hpn-reduced", path)])
+@pytest.mark.parametrize(
+    "read",
+    [read_checkpoint, functools.partial(describe_weights, "hpn-reduced"), functools.partial(load, "hpn-reduced")],
+)
 def test_a_missing_file_is_named(tmp_path: Path, read: Any) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*/missing\.pt"):
         read(tmp_path / "missing.pt")
@@ -274,8 +277,9 @@ def test_weights_of_another_size_are_refused() -> None:
 
 
 def test_weights_are_described_by_their_name_and_hash_or_called_untrained() -> None:
-    assert describe_weights(GOLDEN).startswith("checkpoint hpn-reduced.pt, sha256 ")
-    assert describe_weights(None).startswith("untrained: ")
+    assert describe_weights("hpn-reduced", GOLDEN).startswith("checkpoint hpn-reduced.pt, sha256 ")
+    assert describe_weights("hpn-reduced").startswith("untrained: ")
+    assert describe_weights("hpn-reduced-flute").startswith("trained, comes with Tonearm, sha256 ")
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("hpn-ful", "hpn-full"), ("hpn_reduced", "hpn-reduced")])

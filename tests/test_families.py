@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import HOP, at_once, clips, full_scale_error, in_blocks, partitions
 from tonearm.export.streaming import Signals, render
-from tonearm.models.catalogue import MODELS, load
+from tonearm.models.catalogue import NAMES as ALL
+from tonearm.models.catalogue import load
 from tonearm.models.controls import scale_f0, scale_loudness
 from tonearm.models.ddx7 import DDX7, PATCHES, FMSynthesizer
 from tonearm.models.errors import VariantError
@@ -102,7 +103,7 @@ def test_sizes_are_the_papers(name: str, total: int, decoder: int, synth: int) -
     assert load(name, reverb=False).parameters_by_part() == {**parts, "reverb": 0}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_model_of_the_catalogue_streams_a_phrase_that_can_be_heard(name: str) -> None:
     module = load(name)
     inputs = module.example(124)
