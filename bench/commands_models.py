@@ -29,7 +29,7 @@ latency: samples (0 with --causal); kB: the state that goes from one step to the
 without --checkpoint, the weights of these names are {weights},
 but for those below"""
 TRAINED_NOTES = """these come with weights; the names above stand for the architecture
-how: plain, or distilled (audio, control) of a teacher; minutes: of training on two processor cores
+how: plain, or distilled (audio, control) of a teacher; minutes: of training, on one core of a shared machine
 MSS: multi-scale spectral distance on phrases that nothing was learned from; of random: its share of random weights' MSS
 (tonearm compare measures them side by side)"""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,11 +93,29 @@ def _run(options: argparse.Namespace, teacher: str, method: str) -> None:
         data = _data(options, report)
     say(f"  {data.about}: {len(data.train)} phrases to learn from, {len(data.validation)} to validate")
     with stage(f"train {course.name}") as report:
-        file, card = run(course, plan, data, options.output, report)
+        file, card = run(course, plan, data, options.output, _telling(report))
     last = list(card.validation.values())[-1]
     share = f"{last / card.untrained:.0%} of the {card.untrained:.2f} of random weights"
     out.print(f"{file}: MSS {last:.2f} on validation phrases, {share}; {card.stored_as}", soft_wrap=True)
     say(f"next: tonearm export {course.architecture.name} --checkpoint {file} -o bundles/{course.name}")
+
+
+def _telling(report: Report) -> Report:
+    """The same report, with a line at each validation for those who do not watch the bar: how far, how long still."""
+    from ..models.training import is_checked
+
+    begun: list[tuple[int, float]] = []
+
+    def tell(text: str, done: int, total: int) -> None:
+        report(text, done, total)
+        begun.append((done, time.monotonic()))
+        del begun[1:-1]
+        if total > 1 and is_checked(done - 1, total) and len(begun) == 2:
+            (first, start), (_, now) = begun
+            left = (now - start) / max(1, done - first) * (total - done)
+            say(f"  step {done} of {total}: {text}; {left / 60:.0f} min left")
+
+    return tell
 
 
 def _data(options: argparse.Namespace, report: Report) -> DataSet:

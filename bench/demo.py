@@ -22,7 +22,7 @@ from .report import terminal_tables, write_html
 from .results import load as load_results
 from .sweep import sweep
 
-TEACHER, STUDENT = "hpn-full", "hpn-reduced"
+TEACHER, STUDENT = "hpn-full-flute", "hpn-reduced-flute"
 
 
 def default_board() -> str:
@@ -45,8 +45,10 @@ def demo(name: str, folder: Path) -> None:
         with stage(f"deploy {bundle.name} to {name}") as report:
             deployed = deploy(name, bundle, report)
         say("  " + describe(name, bundle, deployed))
-    sound = folder / "student.wav"
-    _play(name, bundles[1], sound)
+    sounds = {}
+    for role, bundle in zip(("teacher", "student"), bundles, strict=True):
+        sounds[f"{role} {bundle.name}, played on {name}"] = folder / f"{role}.wav"
+        _play(name, bundle, folder / f"{role}.wav")
     results = folder / "results"
     with stage(f"sweep {len(BLOCKS)} block sizes, teacher and student") as report:
         measured, kept = sweep(name, bundles, BLOCKS, [1], results, report)
@@ -54,8 +56,8 @@ def demo(name: str, folder: Path) -> None:
     table = load_results(results)
     for part in terminal_tables(table):
         out.print(part)
-    write_html(table, folder / "report.html", {f"{STUDENT}, played on {name}": sound})
-    say(f"wrote {folder / 'report.html'}, {sound} and {results}")
+    write_html(table, folder / "report.html", sounds)
+    say(f"wrote {folder / 'report.html'}, {', '.join(map(str, sounds.values()))} and {results}")
 
 
 def _export(model: str, folder: Path) -> Bundle:

@@ -58,6 +58,7 @@ def tree() -> list[str]:
     other = {
         "phrase.csv": "a melody as f0 and loudness, 250 frames a second",
         "report.html.j2": "the page of the HTML report",
+        "checkpoints": "trained weights, with a card each",
         "golden": "vectors of the original implementation",
     }
     lines = []
