@@ -51,7 +51,7 @@ clean:
 .venv/test-is-set-up: .venv/demo-is-set-up
 	@echo "set up: development tools into .venv (half a minute)"
 	@start=$$SECONDS; set -e; \
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export,dev]'; \
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export,train,dev]'; \
 	echo "set up: development tools  [$$((SECONDS - start)) s]"
 	@touch $@
 

@@ -25,7 +25,20 @@ SWEEP = ["sweep", "--board", "loopback", "--models", "hpn-reduced"]
 NOTHING = [[*SWEEP, "--steps", "0"], [*SWEEP, "--steps", "-1"], [*SWEEP, "--threads", "0"]]
 MISSPELT = (["--state", "h"], ["--dim", "batch=0"], ["--set", "=1"], ["--latency", "-1"], ["--hop", "0"])
 IMPORT = [["import", "amp.onnx"], *(["import", "amp.onnx", "--sample-rate", "1", *rest] for rest in MISSPELT)]
-COMMANDS = ("models", "export", "convert", "import", "verify", "deploy", "render", "sweep", "report", "board", "demo")
+COMMANDS = (
+    "models",
+    "export",
+    "convert",
+    "import",
+    "verify",
+    "deploy",
+    "render",
+    "sweep",
+    "report",
+    "compare",
+    "board",
+    "demo",
+)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("bench", "device", "export", "models", "runtime")
-DATA = {".py", ".csv", ".j2", ".typed"}
+DATA = {".py", ".csv", ".flac", ".j2", ".typed"}
 
 
 def sources() -> list[str]:
