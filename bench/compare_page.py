@@ -13,14 +13,16 @@ import torch
 
 from ..models.family import SAMPLE_RATE
 from ..models.features import Samples
-from ..models.spectral import OVERLAP, magnitudes
+from ..models.spectral import magnitudes
 from .compare import Comparison
 from .compare_text import Told
 from .page import write_page
 
 SHOWN = 3  # phrases
 SIZE = 1024  # of a spectrogram's window, 64 ms
+FULL_SCALE = SIZE**0.5 / 4  # the magnitude of a sine of full scale: half the sum of a Hann window, normalised
 FLOOR_DB, TOP_DB = -100.0, 0.0
+COLOURS = 25  # 4 dB each: a picture of all colours takes more than twice the bytes
 GREY = "#767676"  # can be read on white and on black
 
 
@@ -75,14 +77,25 @@ def wav(audio: Samples) -> tuple[bytes, float]:
 
 def spectrogram(audio: Samples) -> bytes:
     """A PNG of a sound `(samples,)`: log magnitude, 0 dB for a sine of full scale, the same colours for every sound."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    colours = colormaps["magma"].resampled(COLOURS)
     spectrum = magnitudes(torch.from_numpy(audio)[None], SIZE)[0].numpy()
-    levels = 20 * np.log10(np.maximum(spectrum * OVERLAP / np.sqrt(SIZE), 1e-9))
+    levels = 20 * np.log10(np.maximum(spectrum / FULL_SCALE, 1e-9))
     figure = Figure(figsize=(4.8, 2.3), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     extent = (0, len(audio) / SAMPLE_RATE, 0, SAMPLE_RATE / 2000)
-    image = axes.imshow(levels, vmin=FLOOR_DB, vmax=TOP_DB, extent=extent, origin="lower", aspect="auto", cmap="magma")
+    image = axes.imshow(
+        levels,
+        vmin=FLOOR_DB,
+        vmax=TOP_DB,
+        extent=extent,
+        origin="lower",
+        aspect="auto",
+        cmap=colours,
+        interpolation_stage="data",
+    )
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=30)
     bar.set_label("dB", color=GREY)
     axes.set_xlabel("time (s)", color=GREY)

@@ -36,7 +36,7 @@ MEASURES = {
 NOTES = (
     "x: times the teacher's; MMAC/s: million multiply-accumulates a second of audio",
     "MSS, LSD (log-spectral distance) and errors: against the recordings unless it says otherwise, 0 is the same; mean "
-    "± standard deviation over {phrases} test phrases, each of which counts once",
+    "± standard deviation over {phrases}, each of which counts once",
     "pitch and loudness: the median error of a phrase's frames, of those where the recording has a pitch and is above "
     f"{AUDIBLE_DB:.0f} dB; the share of these in which the model has a pitch too, and only there its pitch is compared",
     "no Fréchet distance: no well-kept package carries an embedding's weights",
@@ -86,6 +86,10 @@ def tell(comparison: Comparison, table: pandas.DataFrame, found: pandas.DataFram
 
 def _records(frame: pandas.DataFrame) -> list[Row]:
     return frame.to_dict("records")  # type: ignore[return-value]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def heading(measure: str) -> str:
@@ -175,7 +179,7 @@ def sentence(model: str, reference: str, found: list[Row]) -> str:
     known = [row for row in found if not math.isnan(row["low"])]
     if not known:
         means = ", ".join(_change(row) for row in found if not math.isnan(row["difference"]))
-        too_few = f"{phrases} phrases are too few for an interval, it takes {FEWEST_PHRASES}"
+        too_few = f"an interval takes {FEWEST_PHRASES} phrases, here {'is' if phrases == 1 else 'are'} {phrases}"
         return f"{model} beside {reference}: {means} on average, but {too_few}"
     sides = {
         "nearer to": [row for row in known if row["high"] < 0],
@@ -203,7 +207,7 @@ def _change(row: Row) -> str:
 
 def _notes(comparison: Comparison, costs: list[Row], *, has_costs: bool) -> list[str]:
     """What is to be known about the main table."""
-    said = [note.format(phrases=len(comparison.phrases)) for note in NOTES]
+    said = [note.format(phrases=_count(len(comparison.phrases), "test phrase")) for note in NOTES]
     if any(row["clock"] == INSTRUCTIONS for row in costs):
         said.append(COUNTED)
     without = [entry.label for entry in comparison.entries if entry.label not in [row["model"] for row in costs]]

@@ -123,8 +123,10 @@ def _median_and_p90(errors: NDArray[np.floating]) -> tuple[float, float]:
 def paired_difference(one: NDArray[np.floating], other: NDArray[np.floating]) -> Difference:
     """The mean of `one - other`, `(phrases,)` each and the same phrases, those left out that either has no value for.
 
-    The interval is a seeded bootstrap over phrases: expanded percentiles, which keep their 95 % with few phrases
-    (Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015).
+    The interval is a seeded bootstrap over phrases: expanded percentiles (Hesterberg, "What Teachers Should Know About
+    the Bootstrap", The American Statistician 69(4), 2015). Of 400 simulated ones, 94 % with six phrases and 95 % with
+    ten held the truth; of very skewed (exponential) differences only 85 % and 89 %: where one phrase stands out, an
+    interval that just leaves 0 out proves little.
     """
     differences = np.asarray(one, float) - np.asarray(other, float)
     differences = differences[np.isfinite(differences)]
