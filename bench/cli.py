@@ -13,6 +13,7 @@ from ..device.facts import printable
 from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
 from .commands_boards import add_board, add_demo, add_deploy, add_render, add_report, add_sweep
+from .commands_compare import add_compare
 from .commands_models import add_convert, add_export, add_import, add_models
 from .commands_training import add_distill, add_train
 from .commands_verify import add_verify
@@ -26,6 +27,7 @@ EXAMPLES = """examples:
   tonearm render hpn-reduced --board virtual --input phrase.csv -o phrase.wav
   tonearm sweep --board virtual --models hpn-full hpn-reduced -o results
   tonearm report results --csv results.csv --html report.html
+  tonearm compare results --teacher hpn-full --student hpn-reduced --instrument flute
 """
 
 
@@ -92,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
     add_render(commands)
     add_sweep(commands)
     add_report(commands)
+    add_compare(commands)
     add_board(commands)
     add_demo(commands)
     return top

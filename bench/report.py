@@ -8,12 +8,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas
 from rich.console import Group
 from rich.text import Text
 
 from .console import plain_table
+from .page import write_page
 from .results import INSTRUCTIONS, TIME
 from .stats import steps_needed
 
@@ -112,8 +112,6 @@ def weights_lines(results: pandas.DataFrame) -> list[str]:
 
 def write_html(results: pandas.DataFrame, path: Path, sounds: dict[str, Path] | None = None) -> None:
     """One self-contained file: tables, a plot of cost against block, and `sounds` (title -> .wav) to listen to."""
-    loader = jinja2.PackageLoader("tonearm.bench", ".")
-    template = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html.j2")
     sections = [
         {
             "name": name,
@@ -129,8 +127,7 @@ def write_html(results: pandas.DataFrame, path: Path, sounds: dict[str, Path] | 
         for name, clock, part in boards(results)
     ]
     audio = {title: base64.b64encode(file.read_bytes()).decode() for title, file in (sounds or {}).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(template.render(boards=sections, sounds=audio))
+    write_page("report.html.j2", path, boards=sections, sounds=audio)
 
 
 def cost_plot(results: pandas.DataFrame, clock: str) -> str:

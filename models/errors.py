@@ -5,7 +5,7 @@ ModelError
 ├── VariantError        the model can't be made that way
 ├── CheckpointError     the file is missing, unsafe to read, or does not fit the model
 ├── RecordingError      a recording that no model can learn from or be played by
-├── DataError           there are no recordings to learn from
+├── DataError           there are no recordings to learn from, or to be judged by
 └── TrainingError       the training can't begin, or can't go on
 """
 
@@ -31,7 +31,7 @@ class RecordingError(ModelError):
 
 
 class DataError(ModelError):
-    """There are no recordings to learn from, or they can't be made."""
+    """There are no recordings to learn from or to be judged by, or they can't be made."""
 
 
 class TrainingError(ModelError):

@@ -37,6 +37,7 @@ COMMANDS = (
     "render",
     "sweep",
     "report",
+    "compare",
     "board",
     "demo",
 )

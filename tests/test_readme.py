@@ -57,8 +57,12 @@ def tree() -> list[str]:
     """The tree as the README draws it: this function's output is what belongs there."""
     other = {
         "phrase.csv": "a melody as f0 and loudness, 250 frames a second",
+        "listening": "test phrases, by instrument",
+        "page.html.j2": "what all HTML pages have in common",
+        "table.html.j2": "a table of a page",
         "report.html.j2": "the page of the HTML report",
         "checkpoints": "trained weights, with a card each",
+        "compare.html.j2": "the page of a comparison",
         "golden": "vectors of the original implementation",
     }
     lines = []

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("bench", "device", "export", "models", "runtime")
-DATA = {".py", ".csv", ".j2", ".typed", ".safetensors", ".json"}
+DATA = {".py", ".csv", ".flac", ".j2", ".json", ".safetensors", ".typed"}
 
 
 def sources() -> list[str]:

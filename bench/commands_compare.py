@@ -1,0 +1,116 @@
+"""The command that puts teacher and students side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..device.facts import printable
+from . import bundles
+from .arguments import Commands, add_command, positive
+from .console import Report, out, plain_table, say, stage
+from .errors import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas
+
+    from ..models.dataset import Phrase
+    from .compare_text import Told
+
+
+def add_compare(commands: Commands) -> None:
+    """`tonearm compare`."""
+    command = add_command(
+        commands,
+        "compare",
+        "put a teacher and its students side by side: size, cost, sound",
+        "compare results --teacher hpn-full --student hpn-reduced --instrument flute --html compare.html",
+    )
+    command.add_argument(
+        "results",
+        type=Path,
+        nargs="?",
+        metavar="RESULTS",
+        help="a folder made by tonearm sweep, for what a block costs",
+    )
+    model = "a model's name (see: tonearm models), or NAME=FILE with a checkpoint"
+    command.add_argument("--teacher", required=True, metavar="MODEL", help=model)
+    command.add_argument(
+        "--student",
+        required=True,
+        nargs="+",
+        metavar="MODEL",
+        help="one or more; the others are compared with the first",
+    )
+    phrases = command.add_mutually_exclusive_group()
+    phrases.add_argument(
+        "--instrument", metavar="NAME", help="whose test phrases to play (default: the one in the models' names)"
+    )
+    phrases.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="play the test part of your own recordings: .wav, mono, 16 kHz"
+    )
+    command.add_argument(
+        "--phrases", type=positive, metavar="N", help="only the first N of them (default: all), for a quick look"
+    )
+    command.add_argument("--csv", type=Path, metavar="FILE", help="all figures, one row per model (and board)")
+    command.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page, with sounds to listen to")
+    command.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    names = [options.teacher, *options.student]
+    with bundles.needing_extra("comparing"):
+        import torch
+
+        from . import compare, compare_text
+    torch.set_num_threads(1)  # on a busy machine, threads that wait for each other make a phrase last ten times as long
+    instrument = compare.instrument_of(names)
+    results = _results(options.results)
+    entries = compare.read_entries(names, lambda line: say(printable(line)))
+    costs = None if results is None else compare.block_costs(entries, results)
+    with stage("read the test phrases") as report:
+        phrases = _phrases(options.instrument or instrument, options.data, report)[: options.phrases]
+    with stage(f"play {len(phrases)} phrases with {len(entries)} models, and listen") as report:
+        comparison = compare.compare(entries, phrases, report)
+    table, found = compare.table(comparison, costs), compare.differences(comparison)
+    told = compare_text.tell(comparison, table, found)
+    _print(told)
+    if options.csv:
+        table.to_csv(options.csv, index=False)
+        say(f"wrote {options.csv}")
+    if options.html:
+        from .compare_page import write_html
+
+        write_html(comparison, told, options.html)
+        say(f"wrote {options.html}")
+
+
+def _results(folder: Path | None) -> pandas.DataFrame | None:
+    if folder is None:
+        return None
+    from .results import load
+
+    return load(folder)
+
+
+def _phrases(instrument: str | None, folder: Path | None, report: Report) -> Sequence[Phrase]:
+    from ..models.dataset import folder_data
+    from ..models.listening import test_phrases
+
+    if folder:
+        return folder_data(folder, report).test
+    if instrument is None:
+        raise BenchError("the names say no instrument to judge by: give --instrument and its name, or --data FOLDER")
+    return test_phrases(instrument)
+
+
+def _print(told: Told) -> None:
+    out.print(plain_table(told.main.headings, told.main.rows, ("",)))
+    for line in told.notes:
+        out.print(line, soft_wrap=True)
+    out.print(plain_table(told.paired.headings, told.paired.rows, ("",)))
+    for line in (told.paired_note, *told.findings):
+        out.print(line, soft_wrap=True)
