@@ -17,6 +17,7 @@ played = pytest.mark.skipif(
     not (SOUNDFONT.is_file() and shutil.which("fluidsynth")),
     reason="needs FluidSynth and its soundfont: apt install fluidsynth fluid-soundfont-gm",
 )
+ANALYSED = 5  # seconds, to spare some
 EDGE = 0.08  # seconds of a note's ends, where the analysis also hears what is before or after
 
 
@@ -37,11 +38,11 @@ def test_the_pitch_is_the_scores_and_the_peak_below_full_scale(name: str, seed: 
     samples = play(INSTRUMENTS[name], notes)
     assert samples.shape == (SECONDS * SAMPLE_RATE,) and samples.dtype == np.float32
     assert 0.01 < np.max(np.abs(samples)) < 1
-    found, voiced = pitch_hz(samples)
+    found, voiced = pitch_hz(samples[: ANALYSED * SAMPLE_RATE])
     wanted = wanted_hz(notes, len(found))
     inside = voiced & np.isfinite(wanted)
     off = 1200 * np.log2(found[inside] / wanted[inside])
-    assert np.count_nonzero(inside) > 0.9 * np.count_nonzero(np.isfinite(wanted)) > 400
+    assert np.count_nonzero(inside) > 0.9 * np.count_nonzero(np.isfinite(wanted)) > 200
     assert abs(np.median(off)) < 20
     assert np.mean(np.abs(off) < 50) > 0.95
 
