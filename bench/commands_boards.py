@@ -40,7 +40,8 @@ def add_render(commands: Commands) -> None:
         commands,
         "render",
         "stream a clip on a board and bring the sound back",
-        "render hpn-reduced --board virtual --input phrase.csv -o phrase.wav",
+        "render hpn-reduced --board virtual --input phrase.csv -o phrase.wav\n"
+        "  tonearm render hpn-reduced --board virtual --input take.wav -o out.wav",
     )
     add_what(command)
     command.add_argument(
@@ -49,7 +50,8 @@ def add_render(commands: Commands) -> None:
         required=True,
         metavar="FILE",
         help="controls, 250 frames a second: arrays of an .npz or columns of a .csv named f0_hz (Hz), loudness_db (dB) "
-        "and, optionally, noise; for a bundle whose input is audio, a .wav",
+        "and, optionally, noise; or a recording, a .wav, mono, whose pitch and loudness are played; a bundle whose "
+        "input is audio takes it as it is",
     )
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .wav, or an .npz")
     command.add_argument("--block", type=positive, metavar="N", help="samples a call (default: the bundle's largest)")
@@ -63,7 +65,7 @@ def _render(options: argparse.Namespace) -> None:
     with stage(f"render {options.what} on {options.board}") as report:
         bundle, line = bundles.ensure_bundle(options.what, report)
         controls.check_sound(options.output, bundle)
-        signals = controls.read_controls(options.input, bundle)
+        signals = controls.read_controls(options.input, bundle, report)
         outputs = render_on(options.board, bundle, signals, report, options.block)
     say(line)
     outputs = controls.cut_to(options.input, outputs, bundle)

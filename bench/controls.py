@@ -8,21 +8,28 @@ import numpy as np
 import pandas
 import soundfile
 
+from ..models.features import HOP, SAMPLE_RATE, analyse, conversion, describe, read_recording
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
 from ..runtime.errors import SignalError
+from .console import Report
 from .errors import ControlsError
 
 WAV = ".wav"
+ANALYSED = {("f0_hz", 1), ("loudness_db", 1)}  # names and widths of what a recording is analysed to
 
 
-def read_controls(path: Path, bundle: Bundle) -> dict[str, np.ndarray]:
+def read_controls(path: Path, bundle: Bundle, report: Report = lambda text, done, total: None) -> dict[str, np.ndarray]:
     """The bundle's inputs, `(1, frames, width)` each.
 
-    From an .npz (arrays) or a .csv (columns) by name, or from a .wav where the bundle has one input of audio.
-    Noise that is not given is made, seeded. `ControlsError` names what is missing or does not fit.
+    From an .npz (arrays) or a .csv (columns) by name, or from a .wav: as it is where the bundle has one input of
+    audio, analysed where it takes pitch and loudness. Noise that is not given is made, seeded.
+
+    Raises:
+        ControlsError: names what is missing or does not fit.
+        RecordingError: names a recording that can't be analysed, and says what to do.
     """
-    readers = {".npz": _read_npz, ".csv": _read_csv, WAV: lambda path: _read_wav(path, bundle)}
+    readers = {".npz": _read_npz, ".csv": _read_csv, WAV: lambda path: _read_wav(path, bundle, report)}
     if path.suffix not in readers:
         raise ControlsError(f"{path}: controls are read from .csv, .npz or .wav, not from {path.suffix or 'this'}")
     if not path.is_file():
@@ -50,35 +57,45 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     return {str(name): table[name].to_numpy() for name in table}
 
 
-def _read_wav(path: Path, bundle: Bundle) -> dict[str, np.ndarray]:
-    """The input of audio, silence at its end until all of it has come out."""
-    name = _audio_input(path, bundle)
+def _read_wav(path: Path, bundle: Bundle, report: Report) -> dict[str, np.ndarray]:
+    """The recording as the bundle takes it: analysed, or as its input of audio."""
+    needed = [signal for signal in bundle.inputs if not signal.noise]
+    if len(needed) == 1 and needed[0].width == bundle.hop:
+        return {needed[0].name: _read_audio(path, bundle)}
+    if {(signal.name, signal.width) for signal in needed} != ANALYSED:
+        raise ControlsError(_not_given(path, bundle))
+    if (bundle.sample_rate, bundle.hop) != (SAMPLE_RATE, HOP):
+        raise ControlsError(
+            f"{path}: {bundle.name} runs at {bundle.sample_rate} Hz with a hop of {bundle.hop}, and a recording is "
+            f"analysed at {SAMPLE_RATE} Hz with a hop of {HOP}: give f0_hz and loudness_db in a .csv or an .npz"
+        )
+    return analyse(read_recording(path), report)
+
+
+def _not_given(path: Path, bundle: Bundle) -> str:
+    needed = [signal for signal in bundle.inputs if not signal.noise]
+    others = [signal.name for signal in needed if signal.width != bundle.hop]
+    return (
+        f"{path}: {bundle.name} takes {', '.join(signal.name for signal in needed)}, and a recording does not give "
+        f"{', '.join(others) or 'all of them'}: give all of them by name in an .npz"
+    )
+
+
+def _read_audio(path: Path, bundle: Bundle) -> np.ndarray:
+    """`(samples,)`, silence at the end until all of it has come out."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ControlsError(f"{path} is not a sound file: {error}") from error
-    if samples.shape[1] != 1:
-        raise ControlsError(f"{path} has {samples.shape[1]} channels, {bundle.name} takes one: mix it to mono first")
-    if rate != bundle.sample_rate:
+    if (samples.shape[1], rate) != (1, bundle.sample_rate):
         raise ControlsError(
-            f"{path} is at {rate} Hz, {bundle.name} runs at {bundle.sample_rate} Hz: resample the file first"
+            f"{path} has {describe(samples.shape[1], rate)}, {bundle.name} takes {describe(1, bundle.sample_rate)}: "
+            + conversion(str(path), bundle.sample_rate)
         )
     if not samples.size:
         raise ControlsError(f"{path} is empty")
     total = padded_frames(-(-len(samples) // bundle.hop), bundle.hop, bundle.latency) * bundle.hop
-    return {name: np.pad(samples[:, 0], (0, total - len(samples)))}
-
-
-def _audio_input(path: Path, bundle: Bundle) -> str:
-    """The name of the one input that a .wav can fill."""
-    needed = [signal for signal in bundle.inputs if not signal.noise]
-    if len(needed) == 1 and needed[0].width == bundle.hop:
-        return needed[0].name
-    others = [signal.name for signal in needed if signal.width != bundle.hop]
-    raise ControlsError(
-        f"{path}: {bundle.name} takes {', '.join(signal.name for signal in needed)}, and a recording does not give "
-        f"{', '.join(others)}: give all of them by name in an .npz"
-    )
+    return np.pad(np.asarray(samples[:, 0], np.float32), (0, total - len(samples)))
 
 
 def cut_to(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> dict[str, np.ndarray]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +19,9 @@ import numpy as np
 import platformdirs
 import soundfile
 
+from ..runtime.clip import UNREADABLE, read_arrays, write_arrays
 from .errors import DataError, RecordingError
-from .features import ANALYSIS, HOP, SAMPLE_RATE, Samples, analyse, check_recording
+from .features import ANALYSIS, HOP, SAMPLE_RATE, Report, Samples, analyse, read_recording
 from .phrases import INSTRUMENTS, RECIPE, SECONDS, phrase
 
 PHRASES = 100  # of an instrument
@@ -25,8 +29,6 @@ SHARE = 0.1  # of the phrases, for validation, and as many to test
 SHORTEST = 1.0  # seconds; what a file has left over beyond its phrases
 SPLIT_SEED = 0
 LICENCE = "MIT (Fluid R3 GM, Frank Wen)"
-
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,14 @@ class DataSet:
     licence: str
 
 
-def instrument_data(name: str, report: Report, cache: Path | None = None) -> DataSet:
+def instrument_data(name: str, report: Report, cache: Path | None = None, count: int = PHRASES) -> DataSet:
     """An instrument's made-up phrases; they are made once and kept.
 
     Args:
         name: one of `INSTRUMENTS`.
         report: progress.
         cache: default: the user's.
+        count: of phrases, the first seeds'.
 
     Raises:
         DataError: without FluidSynth or its soundfont.
@@ -67,11 +70,11 @@ def instrument_data(name: str, report: Report, cache: Path | None = None) -> Dat
     cache = cache or cache_folder()
     folder = cache / "phrases" / f"{name}-{RECIPE}"
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{name}-{seed:03d}.wav" for seed in range(PHRASES)]
+    files = [folder / f"{name}-{seed:03d}.wav" for seed in range(count)]
     missing = [(name, seed, file) for seed, file in enumerate(files) if not file.is_file()]
     for done, _ in enumerate(_parallel(_make, missing)):
         report(f"play phrases on the {name}", done + 1, len(missing))
-    about = f"{PHRASES} phrases of {SECONDS:g} s, {name} of FluidR3_GM played by FluidSynth"
+    about = f"{count} phrases of {SECONDS:g} s, {name} of FluidR3_GM played by FluidSynth"
     return _split(_read(files, cache, report), about, LICENCE)
 
 
@@ -80,9 +83,17 @@ def _make(job: tuple[str, int, Path]) -> None:
 
     name, seed, file = job
     samples = play(INSTRUMENTS[name], phrase(INSTRUMENTS[name], seed))
-    part = file.with_suffix(".part")
-    soundfile.write(part, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-    part.replace(file)
+    _write_whole(file, lambda part: soundfile.write(part, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV"))
+
+
+def _write_whole(file: Path, write: Callable[[Path], None]) -> None:
+    """Write a file whole or not at all, also while another process writes the same."""
+    part = file.with_name(f"{file.stem}.{os.getpid()}.part{file.suffix}")
+    try:
+        write(part)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def folder_data(folder: Path, report: Report, cache: Path | None = None) -> DataSet:
@@ -92,7 +103,7 @@ def folder_data(folder: Path, report: Report, cache: Path | None = None) -> Data
         DataError: when there are none, or too few for three parts.
         RecordingError: names a file that no model can learn from.
     """
-    files = sorted(folder.rglob("*.wav"))
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".wav")
     if not files:
         raise DataError(f"{folder} holds no .wav files: give a folder of recordings, mono, at {SAMPLE_RATE} Hz")
     phrases = _read(files, cache or cache_folder(), report)
@@ -111,44 +122,57 @@ def cache_folder() -> Path:
 
 
 def _read(files: list[Path], cache: Path, report: Report) -> list[Phrase]:
-    """Check and cut all files, then analyse every phrase: a bad file is found before any time is spent."""
-    report("read the recordings", 0, 1)
-    pieces = [piece for file in files for piece in _pieces(file)]
+    """Check and cut all files, then analyse every phrase: a bad file is found before any time is spent.
+
+    What is there twice is read once: its copy could be among what judges the model that learned from it.
+    """
+    pieces: dict[str, tuple[str, Samples]] = {}
+    for done, file in enumerate(files):
+        for name, audio in _pieces(file):
+            pieces.setdefault(_key(audio), (name, audio))
+        report("read the recordings", done + 1, len(files))
     found = []
-    for done, phrase_ in enumerate(_parallel(functools.partial(_analysed, cache), pieces)):
-        report("follow pitch and loudness", done + 1, len(pieces))
+    for phrase_ in _parallel(functools.partial(_analysed, cache), list(pieces.values())):
         found.append(phrase_)
+        report("follow pitch and loudness", len(found), len(pieces))
     return found
 
 
 def _pieces(file: Path) -> Iterator[tuple[str, Samples]]:
     """A file's phrases by name: a whole number of frames each, what is left at the end if it is long enough."""
-    try:
-        read, rate = soundfile.read(file, dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise RecordingError(f"{file} is not a sound file: {error}") from error
-    samples = np.asarray(read, np.float32)
-    check_recording(samples, rate, str(file))
+    samples = read_recording(file)
     size, shortest = int(SECONDS * SAMPLE_RATE), int(SHORTEST * SAMPLE_RATE)
     if len(samples) < shortest:
-        raise RecordingError(f"{file} lasts {len(samples) / rate:.2f} s: a phrase has {SHORTEST:g} s at least")
+        raise RecordingError(f"{file} lasts {len(samples) / SAMPLE_RATE:.2f} s: a phrase has {SHORTEST:g} s at least")
     for start in range(0, len(samples) - shortest + 1, size):
         piece = samples[start : start + size]
         yield f"{file.stem}@{start / SAMPLE_RATE:g}s", piece[: len(piece) // HOP * HOP]
 
 
+def _key(audio: Samples) -> str:
+    return hashlib.sha256(audio.tobytes()).hexdigest()
+
+
 def _analysed(cache: Path, piece: tuple[str, Samples]) -> Phrase:
     """The phrase, its features from the cache or put there."""
     name, audio = piece
-    key = hashlib.sha256(audio.tobytes()).hexdigest()
-    file = cache / f"features-{ANALYSIS}" / f"{key}.npz"
-    if not file.is_file():
+    file = cache / f"features-{ANALYSIS}" / f"{_key(audio)}.npz"
+    features = _kept(file, len(audio) // HOP)
+    if features is None:
+        features = analyse(audio)
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part.npz")
-        np.savez(part, **analyse(audio))  # type: ignore[arg-type]
-        part.replace(file)
-    with np.load(file) as kept:
-        return Phrase(name, audio, kept["f0_hz"], kept["loudness_db"])
+        _write_whole(file, lambda part: write_arrays(part, features))
+    return Phrase(name, audio, features["f0_hz"], features["loudness_db"])
+
+
+def _kept(file: Path, frames: int) -> dict[str, Samples] | None:
+    """The features in a file, if it is whole."""
+    try:
+        found = read_arrays(file)
+        whole = all(found[name].shape == (frames,) for name in ("f0_hz", "loudness_db"))
+    except UNREADABLE:
+        return None
+    return found if whole else None
 
 
 def _parallel(work: Callable, jobs: list) -> Iterator:
@@ -156,15 +180,21 @@ def _parallel(work: Callable, jobs: list) -> Iterator:
     if len(jobs) < 4:
         yield from map(work, jobs)
         return
-    with ProcessPoolExecutor() as pool:
-        yield from pool.map(work, jobs)
+    # An interruption reaches every process: this one alone is to say so.
+    with ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            yield from pool.map(work, jobs)
+        except BrokenProcessPool as error:
+            raise DataError("a process was killed, maybe for want of memory: what is done is kept, go on") from error
 
 
 def _split(phrases: list[Phrase], about: str, licence: str) -> DataSet:
     """Each phrase into one part, by a seeded shuffle."""
     held = max(1, round(SHARE * len(phrases)))
     if len(phrases) < 2 * held + 1:
-        raise DataError(f"{len(phrases)} phrases are too few to learn from, to validate and to test: give 3 at least")
+        raise DataError(
+            f"{len(phrases)} phrases of {SECONDS:g} s are too few to learn from, to validate and to test: 3 at least"
+        )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(phrases))
     shuffled = [phrases[index] for index in order]
     return DataSet(shuffled[2 * held :], shuffled[:held], shuffled[held : 2 * held], about, licence)

@@ -8,7 +8,12 @@ paper's code's: an A-weighted mean of a spectrum in dB.
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from .errors import RecordingError
@@ -23,8 +28,27 @@ LOUDNESS_WINDOW = 2048
 LOUDNESS_OFFSET_DB = -20.7
 FLOOR_DB = -80.0
 CLIPPED = 8  # samples at full scale, one after the other
+# Frames analysed at a time: pYIN's memory grows by 5 MB a second. What is cut off on either side makes its path the
+# same as in one piece: half a second is enough, in 96 s of phrases, with noise at -40 dB and without.
+PIECE, OVERLAP = 2500, 250
 
 Samples = NDArray[np.float32]
+Report = Callable[[str, int, int], None]
+
+
+def read_recording(path: Path) -> Samples:
+    """A sound file that `check_recording` passes, `(samples,)` at 16 kHz.
+
+    Raises:
+        RecordingError: names the file and what is wrong with it.
+    """
+    try:
+        read, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise RecordingError(f"{path} is not a sound file: {error}") from error
+    samples = np.asarray(read, np.float32)
+    check_recording(samples, sample_rate, str(path))
+    return samples[:, 0]
 
 
 def check_recording(samples: Samples, sample_rate: int, name: str) -> None:
@@ -35,20 +59,33 @@ def check_recording(samples: Samples, sample_rate: int, name: str) -> None:
         sample_rate: in Hz.
         name: the file's.
     """
-    if samples.ndim == 2 and samples.shape[1] != 1:
-        raise RecordingError(f"{name} has {samples.shape[1]} channels: mix it to mono first")
-    if sample_rate != SAMPLE_RATE:
-        raise RecordingError(f"{name} is at {sample_rate} Hz, the models run at {SAMPLE_RATE} Hz: resample it first")
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    if channels != 1 or sample_rate != SAMPLE_RATE:
+        raise RecordingError(
+            f"{name} has {describe(channels, sample_rate)}, a model needs {describe(1, SAMPLE_RATE)}: "
+            + conversion(name, SAMPLE_RATE)
+        )
     if not np.isfinite(samples).all():
-        raise RecordingError(f"{name} has samples that are no numbers (NaN or infinite)")
+        raise RecordingError(f"{name} has samples that are no numbers (NaN or infinite): export it again")
     if len(samples) < PITCH_WINDOW:
         raise RecordingError(f"{name} has {len(samples)} samples: a pitch needs {PITCH_WINDOW}")
     if np.max(np.abs(samples)) < 10 ** (FLOOR_DB / 20):
-        raise RecordingError(f"{name} is silent: no sample is above {FLOOR_DB:.0f} dB of full scale")
+        raise RecordingError(f"{name} is silent: no sample is above {FLOOR_DB:.0f} dB of full scale; record it louder")
     if _longest_run(np.abs(samples.ravel()) >= 0.999) >= CLIPPED:
         raise RecordingError(
             f"{name} is clipped: {CLIPPED} samples or more in a row are at full scale; record it softer"
         )
+
+
+def describe(channels: int, sample_rate: int) -> str:
+    """`2 channels at 44100 Hz`."""
+    return f"{channels} channel{'s' if channels > 1 else ''} at {sample_rate} Hz"
+
+
+def conversion(name: str, sample_rate: int) -> str:
+    """The command that makes a mono file at that rate, in the current folder, of the file `name`."""
+    made = f"{Path(name).stem}-{sample_rate}.wav"
+    return shlex.join(["ffmpeg", "-i", name, "-ac", "1", "-ar", str(sample_rate), made])
 
 
 def _longest_run(marked: NDArray[np.bool_]) -> int:
@@ -56,11 +93,12 @@ def _longest_run(marked: NDArray[np.bool_]) -> int:
     return int(np.max(edges[1::2] - edges[::2], initial=0))
 
 
-def analyse(samples: Samples) -> dict[str, Samples]:
+def analyse(samples: Samples, report: Report = lambda text, done, total: None) -> dict[str, Samples]:
     """The controls of a recording that `check_recording` has passed.
 
     Args:
         samples: `(samples,)` at 16 kHz.
+        report: progress, in frames.
 
     Returns:
         `f0_hz` and `loudness_db`, `(frames,)`, one frame for every 64 samples begun. In rests the pitch stays what it
@@ -69,7 +107,7 @@ def analyse(samples: Samples) -> dict[str, Samples]:
     Raises:
         RecordingError: without librosa; a message says how it is installed.
     """
-    return {"f0_hz": pitch_hz(samples)[0], "loudness_db": loudness_db(samples)}
+    return {"f0_hz": pitch_hz(samples, report)[0], "loudness_db": loudness_db(samples)}
 
 
 def frame_count(samples: Samples) -> int:
@@ -83,26 +121,49 @@ def loudness_db(samples: Samples) -> Samples:
     Frame k hears samples 64 k to 64 k + 2047, the end padded with silence: as in the paper's code, it knows 128 ms
     of what comes.
     """
-    librosa = _librosa()
     frames = frame_count(samples)
     padded = np.pad(samples, (0, (frames - 1) * HOP + LOUDNESS_WINDOW - len(samples)))
-    spectrum = np.abs(librosa.stft(padded, n_fft=LOUDNESS_WINDOW, hop_length=HOP, center=False))
+    ends = ((start, min(start + PIECE, frames)) for start in range(0, frames, PIECE))
+    return np.concatenate([_levels(padded[start * HOP : (stop - 1) * HOP + LOUDNESS_WINDOW]) for start, stop in ends])
+
+
+def _levels(samples: Samples) -> Samples:
+    """The loudness of every frame that lies in `samples` whole."""
+    librosa = _librosa()
+    spectrum = np.abs(librosa.stft(samples, n_fft=LOUDNESS_WINDOW, hop_length=HOP, center=False))
     with np.errstate(divide="ignore"):  # at 0 Hz, which A_weighting then limits
         weights = librosa.A_weighting(librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=LOUDNESS_WINDOW))
     levels = 20 * np.log10(np.maximum(spectrum, 1e-20)) + weights[:, None] + LOUDNESS_OFFSET_DB
     return np.maximum(levels.mean(0), FLOOR_DB).astype(np.float32)
 
 
-def pitch_hz(samples: Samples) -> tuple[Samples, NDArray[np.bool_]]:
-    """The pitch, `(frames,)`, and where there is one; in rests it stays what it was."""
-    librosa = _librosa()
+def pitch_hz(samples: Samples, report: Report = lambda text, done, total: None) -> tuple[Samples, NDArray[np.bool_]]:
+    """The pitch, `(frames,)`, and where there is one; in rests it stays what it was.
+
+    ```
+    pieces   |  PIECE frames  |  PIECE frames  |  ...  |
+    heard    |                OVERLAP|
+                       |OVERLAP                OVERLAP|
+    ```
+    """
     frames = frame_count(samples)
+    pitch, voiced = np.empty(frames), np.empty(frames, bool)
+    for start in range(0, frames, PIECE):
+        stop, heard = min(start + PIECE, frames), max(start - OVERLAP, 0)
+        tracked = _tracked(samples[heard * HOP : (stop + OVERLAP) * HOP])
+        pitch[start:stop], voiced[start:stop] = (track[start - heard : stop - heard] for track in tracked)
+        report("follow pitch and loudness", stop, frames)
+    return _held(pitch, voiced).astype(np.float32), voiced
+
+
+def _tracked(samples: Samples) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """The pitch of each frame, and whether there is one; without one, it is a guess."""
+    librosa = _librosa()
     how = {"sr": SAMPLE_RATE, "fmin": LOWEST_HZ, "fmax": HIGHEST_HZ, "frame_length": PITCH_WINDOW, "hop_length": HOP}
     tracked, voiced, _ = librosa.pyin(samples, resolution=PITCH_STEPS, fill_na=None, **how)
     fine = librosa.yin(samples, **how)
     near = np.abs(np.log2(fine / tracked)) < PITCH_STEPS / 12
-    pitch = np.where(near, fine, tracked)[:frames]
-    return _held(pitch, voiced[:frames]).astype(np.float32), voiced[:frames]
+    return np.where(near, fine, tracked), voiced
 
 
 def _held(pitch: NDArray[np.floating], voiced: NDArray[np.bool_]) -> NDArray[np.floating]:

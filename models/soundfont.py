@@ -16,6 +16,7 @@ from .features import SAMPLE_RATE, Samples
 from .phrases import SECONDS, Instrument, Note
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+INSTALL = "apt install fluidsynth fluid-soundfont-gm"
 RENDER_RATE = 48_000  # its samples have no low pass of their own: played at 16 kHz they alias
 CONTROL_STEP = 0.01  # seconds between two bends or expressions
 BEND_RANGE = 2  # semitones either way, General MIDI's own
@@ -31,23 +32,30 @@ def play(instrument: Instrument, notes: list[Note], soundfont: Path = SOUNDFONT)
         DataError: when FluidSynth or the soundfont is missing, or it fails.
     """
     if not soundfont.is_file():
-        raise DataError(f"no soundfont at {soundfont}: apt install fluidsynth fluid-soundfont-gm")
+        raise DataError(f"no soundfont at {soundfont}: {INSTALL}")
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder) / "phrase.mid", Path(folder) / "phrase.wav"
         _midi(instrument, notes).save(score)
-        command = ["fluidsynth", "-niq", "-R", "0", "-C", "0", "-g", str(instrument.gain), "-r", str(RENDER_RATE)]
-        try:
-            subprocess.run(
-                [*command, "-O", "float", "-T", "wav", "-F", sound, soundfont, score], check=True, capture_output=True
-            )
-        except FileNotFoundError as error:
-            raise DataError("fluidsynth is not installed: apt install fluidsynth fluid-soundfont-gm") from error
-        except subprocess.CalledProcessError as error:
-            raise DataError(f"fluidsynth failed: {error.stderr.decode(errors='replace').strip()}") from error
+        _synthesize(score, sound, soundfont, instrument.gain)
         stereo, _ = soundfile.read(sound, dtype="float32", always_2d=True)
     mono = scipy.signal.resample_poly(stereo.mean(1), 1, RENDER_RATE // SAMPLE_RATE)
     length = int(SECONDS * SAMPLE_RATE)
     return np.pad(mono[:length], (0, max(0, length - len(mono)))).astype(np.float32)
+
+
+def _synthesize(score: Path, sound: Path, soundfont: Path, gain: float) -> None:
+    """Play a MIDI file into a .wav of floats."""
+    command = ["fluidsynth", "-niq", "-R", "0", "-C", "0", "-g", str(gain), "-r", str(RENDER_RATE)]
+    try:
+        done = subprocess.run(
+            [*command, "-O", "float", "-T", "wav", "-F", sound, soundfont, score], capture_output=True, text=True
+        )
+    except FileNotFoundError as error:
+        raise DataError(f"fluidsynth is not installed: {INSTALL}") from error
+    # It ends with 0 after most errors, and plays a soundfont that it can't read with its default one.
+    if done.returncode or "error" in done.stderr.lower() or not sound.is_file():
+        said = done.stderr.strip() or f"exit status {done.returncode}"
+        raise DataError(f"fluidsynth failed to play {soundfont}; if it is damaged, {INSTALL}: {said}")
 
 
 def _midi(instrument: Instrument, notes: list[Note]) -> mido.MidiFile:

@@ -245,8 +245,13 @@ def test_a_graph_that_says_too_little_is_answered_with_the_option_to_give(vad: P
 @pytest.mark.parametrize(
     ("channels", "rate", "samples", "said"),
     [
-        (2, 16_000, 100, "take.wav has 2 channels, amp takes one: mix it to mono first"),
-        (1, 44_100, 100, "take.wav is at 44100 Hz, amp runs at 16000 Hz: resample the file first"),
+        (
+            2,
+            16_000,
+            100,
+            "take.wav has 2 channels at 16000 Hz, amp takes 1 channel at 16000 Hz: ffmpeg -i take.wav -ac 1 ",
+        ),
+        (1, 44_100, 100, "take.wav has 1 channel at 44100 Hz, amp takes 1 channel at 16000 Hz: ffmpeg -i take.wav"),
         (1, 16_000, 0, "take.wav is empty"),
         (0, 0, 0, "take.wav is not a sound file"),
     ],
@@ -258,12 +263,6 @@ def test_a_recording_that_does_not_fit_is_refused(amp: Path, channels: int, rate
     else:
         Path("take.wav").write_text("not a sound")
     assert said in complaint("render", "./amp", "--board", "loopback", "--input", "take.wav", "-o", "out.wav")
-
-
-def test_a_recording_is_no_control_of_a_synthesizer(golden_bundle: Bundle) -> None:
-    soundfile.write("take.wav", np.zeros(100), 16_000)
-    arguments = ["render", golden_bundle.folder, "--board", "loopback", "--input", "take.wav", "-o", "out.wav"]
-    assert "takes f0_hz, loudness_db, and a recording does not give f0_hz, loudness_db" in complaint(*arguments)
 
 
 def test_sound_is_not_written_as_anything(golden_bundle: Bundle) -> None:
