@@ -85,7 +85,7 @@ def read_entries(named: Sequence[str], note: Callable[[str], None]) -> list[Entr
         label = f"{name}={checkpoint.name}" if checkpoint else name
         if label in [entry.label for entry in entries]:
             raise BenchError(f"{label} is named twice")
-        entries.append(Entry(label, name, describe_weights(checkpoint), load(name, checkpoint, note)))
+        entries.append(Entry(label, name, describe_weights(name, checkpoint), load(name, checkpoint, note)))
     return entries
 
 
