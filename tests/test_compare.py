@@ -65,7 +65,7 @@ def results(tmp_path: Path) -> Path:
 def test_every_phrase_is_scored_once_for_every_model(comparison: Comparison) -> None:
     scores = comparison.scores
     assert list(scores["model"]) == [name for name in NAMES for _ in range(6)]
-    assert (scores["mss"] > 0).all()
+    assert min(scores["mss"]) > 0
     teacher = scores["model"] == "hpn-44"
     assert scores["teacher_mss"].isna().tolist() == teacher.tolist()
 
@@ -85,7 +85,7 @@ def test_students_are_compared_with_the_first_of_them_on_the_same_phrases(compar
     one, other = (comparison.scores.loc[comparison.scores["model"] == name, "lsd_db"] for name in reversed(NAMES[1:]))
     [difference] = found.loc[found["measure"] == "lsd_db", "difference"]
     assert difference == pytest.approx(one.mean() - other.mean())
-    assert found["low"].notna().all()
+    assert not any(map(math.isnan, found["low"]))
 
 
 def test_one_student_alone_is_compared_with_the_teacher(comparison: Comparison) -> None:
