@@ -15,23 +15,24 @@ from ..runtime.errors import SignalError
 from .console import Report
 from .errors import ControlsError
 
-WAV = ".wav"
+RECORDINGS = (".wav", ".flac")
 ANALYSED = {("f0_hz", 1), ("loudness_db", 1)}  # names and widths of what a recording is analysed to
 
 
 def read_controls(path: Path, bundle: Bundle, report: Report = lambda text, done, total: None) -> dict[str, np.ndarray]:
     """The bundle's inputs, `(1, frames, width)` each.
 
-    From an .npz (arrays) or a .csv (columns) by name, or from a .wav: as it is where the bundle has one input of
-    audio, analysed where it takes pitch and loudness. Noise that is not given is made, seeded.
+    From an .npz (arrays) or a .csv (columns) by name, or from a recording: as it is where the bundle has one input
+    of audio, analysed where it takes pitch and loudness. Noise that is not given is made, seeded.
 
     Raises:
         ControlsError: names what is missing or does not fit.
         RecordingError: names a recording that can't be analysed, and says what to do.
     """
-    readers = {".npz": _read_npz, ".csv": _read_csv, WAV: lambda path: _read_wav(path, bundle, report)}
+    readers = {".npz": _read_npz, ".csv": _read_csv}
+    readers |= dict.fromkeys(RECORDINGS, lambda path: _read_recording(path, bundle, report))
     if path.suffix not in readers:
-        raise ControlsError(f"{path}: controls are read from .csv, .npz or .wav, not from {path.suffix or 'this'}")
+        raise ControlsError(f"{path}: controls are read from {', '.join(readers)}, not from {path.suffix or 'this'}")
     if not path.is_file():
         raise ControlsError(f"{path} is not there")
     given = readers[path.suffix](path)
@@ -57,7 +58,7 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     return {str(name): table[name].to_numpy() for name in table}
 
 
-def _read_wav(path: Path, bundle: Bundle, report: Report) -> dict[str, np.ndarray]:
+def _read_recording(path: Path, bundle: Bundle, report: Report) -> dict[str, np.ndarray]:
     """The recording as the bundle takes it: analysed, or as its input of audio."""
     needed = [signal for signal in bundle.inputs if not signal.noise]
     if len(needed) == 1 and needed[0].width == bundle.hop:
@@ -99,8 +100,8 @@ def _read_audio(path: Path, bundle: Bundle) -> np.ndarray:
 
 
 def cut_to(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> dict[str, np.ndarray]:
-    """The outputs, `(samples,)` each, as long as what was read from `path`, if that was a .wav."""
-    if path.suffix != WAV:
+    """The outputs, `(samples,)` each, as long as what was read from `path`, if that was a recording."""
+    if path.suffix not in RECORDINGS:
         return outputs
     samples = soundfile.info(path).frames
     return {s.name: outputs[s.name][: -(-samples * s.width // bundle.hop)] for s in bundle.outputs}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from sounds import phrase
 from tonearm.models.cards import Card, read_card, write_card, write_weights
 from tonearm.models.catalogue import load
 from tonearm.models.errors import CheckpointError
 from tonearm.models.family import Family
 from tonearm.models.hpn import HpN
-from tones import phrase
 
 CARD = Card(
     name="hpn-reduced-cello+ad",

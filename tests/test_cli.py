@@ -184,7 +184,7 @@ def test_a_damaged_bundle_is_refused_by_the_file(golden_bundle: Bundle) -> None:
         ("a.csv", "f0_hz,loudness_db\n", "a.csv: f0_hz is empty"),
         ("a.csv", "", "a.csv is not a table"),
         ("a.npz", "no zip", "a.npz is not an .npz"),
-        ("a.txt", "440 -20", "controls are read from .csv, .npz or .wav, not from .txt"),
+        ("a.txt", "440 -20", "controls are read from .npz, .csv, .wav, .flac, not from .txt"),
         ("nothing.csv", None, "nothing.csv is not there"),
     ],
 )

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from sounds import tone, write_takes
 from tonearm.models.cards import read_card
 from tonearm.models.catalogue import load
 from tonearm.models.course import Course, trained_name
 from tonearm.models.errors import UnknownModelError
 from tonearm.models.features import SAMPLE_RATE
-from tones import tone, write_recordings
 
 SHORT = ("--steps", "2", "--batch", "2", "--seconds", "0.2")
 
@@ -36,7 +36,7 @@ def tonearm(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[
 
 @pytest.fixture
 def takes(tmp_path: Path) -> Path:
-    return write_recordings(tmp_path / "my takes")
+    return write_takes(tmp_path / "my takes")
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_a_wrong_name_is_told_before_recordings_are_read(takes: Path) -> None:
     ("samples", "rate", "said"),
     [
         (np.zeros(SAMPLE_RATE), SAMPLE_RATE, "is silent"),
-        (np.clip(5 * tone(100, 1.0), -1, 1), SAMPLE_RATE, "is clipped"),
-        (tone(200, 1.0), 44_100, "is at 44100 Hz"),
+        (np.clip(50 * tone(np.full(SAMPLE_RATE, 100.0)), -1, 1), SAMPLE_RATE, "is clipped"),
+        (tone(np.full(SAMPLE_RATE, 200.0)), 44_100, "has 1 channel at 44100 Hz, a model needs 1 channel at 16000 Hz"),
         (np.full(SAMPLE_RATE, np.nan), SAMPLE_RATE, "has samples that are no numbers"),
     ],
 )

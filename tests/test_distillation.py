@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sounds import small_data
 from tonearm.models.controls import exp_sigmoid
 from tonearm.models.ddx7 import DDX7, PATCHES
 from tonearm.models.distillation import Teacher, distillation_loss, prepare_student
@@ -15,7 +16,6 @@ from tonearm.models.hpn import HpN
 from tonearm.models.spectral import multi_scale_spectral
 from tonearm.models.training import Batch, Plan, controls_of, draw, sound, train
 from tonearm.models.wavetable import Wavetable
-from tones import small_data
 
 DATA = small_data()
 PLAN = Plan(2, batch=3, seconds=0.3)

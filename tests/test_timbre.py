@@ -14,8 +14,10 @@ from sounds import seconds, tone, write_tone
 from tonearm.bench.cli import main
 from tonearm.bench.controls import cut_to, read_controls
 from tonearm.bench.errors import ControlsError
+from tonearm.models.dataset import read_phrases
 from tonearm.models.errors import RecordingError
 from tonearm.models.features import SAMPLE_RATE, analyse, read_recording
+from tonearm.models.listening import FOLDER
 from tonearm.runtime.bundle import Bundle, Signal
 from tonearm.runtime.clip import read_arrays, write_arrays
 
@@ -44,6 +46,14 @@ def test_a_recording_is_played_as_its_features_are_to_the_last_sample(
     assert (len(sound), len(wanted)) == (16_002, 251 * 64)
     assert sound.tobytes() == wanted[:16_002].tobytes()
     assert np.std(sound) > 0.001
+
+
+def test_a_test_phrase_that_comes_along_is_read_as_it_is_analysed_there(golden_bundle: Bundle) -> None:
+    [file, *_] = sorted((FOLDER / "flute").glob("*.flac"))
+    [phrase] = read_phrases([file])
+    given = read_controls(file, golden_bundle)
+    for name in ("f0_hz", "loudness_db"):
+        assert given[name].ravel().tolist() == getattr(phrase, name).tolist()
 
 
 def test_without_librosa_it_says_what_to_install(golden_bundle: Bundle, take: Path) -> None:

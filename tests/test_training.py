@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sounds import phrase, small_data
 from tonearm.models.dataset import Phrase
 from tonearm.models.errors import TrainingError
 from tonearm.models.family import HOP, Family
@@ -15,7 +16,6 @@ from tonearm.models.hpn import HpN
 from tonearm.models.spectral import multi_scale_spectral
 from tonearm.models.training import Batch, Plan, Trained, draw, is_checked, learning_rate, sound, train, validate
 from tonearm.models.wavetable import Wavetable
-from tones import phrase, small_data
 from torch import Tensor
 
 DATA = small_data()
