@@ -53,6 +53,18 @@ def test_an_untrained_bundle_is_exported_once_and_keeps_its_blocks_when_others_a
     assert sorted(more.graphs) == [64, 128]
 
 
+def test_a_bundle_of_weights_that_come_along_is_made_once_and_again_when_others_come(tmp_path: Path) -> None:
+    name = "hpn-reduced-flute+cd"
+    first, line = ensure_bundle(name, quiet, [64], tmp_path)
+    assert line.startswith(f"{name}: trained, comes with Tonearm, sha256 ")
+    assert "already exported" in ensure_bundle(name, quiet, [64], tmp_path)[1]
+    manifest = tmp_path / name / "manifest.json"
+    older = manifest.read_text().replace(first.weights, "trained, comes with Tonearm, sha256 0123456789abcdef")
+    manifest.write_text(older.replace(first.source, "of then"))
+    again, line = ensure_bundle(name, quiet, [64], tmp_path)
+    assert (again.weights, "already exported" in line) == (first.weights, False)
+
+
 def test_an_export_without_a_folder_never_takes_the_place_of_other_weights(
     trained: Path, golden_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

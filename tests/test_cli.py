@@ -16,7 +16,7 @@ import soundfile
 import torch
 from tonearm.device.loopback import serve
 from tonearm.export.foreign import import_graph
-from tonearm.models.catalogue import MODELS
+from tonearm.models.catalogue import MODELS, TRAINED
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.clip import read_arrays
 
@@ -322,11 +322,12 @@ def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) 
 
 def test_the_models_are_listed_with_what_they_weigh_and_where_their_weights_come_from() -> None:
     text = tonearm("models").stdout
-    rows = {
-        line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith((" hpn", " ddx7", " wave"))
-    }
-    assert list(rows) == list(MODELS)
+    lines = [line.split() for line in text.splitlines() if line.startswith((" hpn", " ddx7", " wave"))]
+    rows, trained = ({name: cells for name, *cells in part} for part in (lines[: len(MODELS)], lines[len(MODELS) :]))
+    assert (list(rows), list(trained)) == (list(MODELS), list(TRAINED))
+    assert trained["hpn-reduced-flute+cd"][:4] == ["control", "of", "hpn-full", "800"]
+    assert trained["ddx7-full-flute"][:2] == ["plain", "1000"]
     assert rows["hpn-full"] == ["4298406", "0", "16002", "1070+3.66+28.7", "all", "32", "262"]
     assert rows["ddx7-reduced-flute"] == ["51922", "0", "16002", "12.8+0+28.7", "29", "32", "266"]
     assert rows["wavetable-reduced"][:4] == ["6150", "10240", "16002", "1.38+2.7+28.7"]
-    assert "without --checkpoint, weights are untrained" in text
+    assert "without --checkpoint, the weights of these names are untrained" in text
