@@ -70,5 +70,5 @@ start=$$SECONDS; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 echo "set up: system packages:$$missing (half a minute)"; \
 $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -qq -y --no-install-recommends $$missing \
 	>/dev/null && echo "set up: system packages  [$$((SECONDS - start)) s]" \
-	|| echo "set up: apt could not install them; without the virtual board, the loopback board is used"
+	|| echo "set up: apt could not install them: what needs them is left out (no virtual board: the loopback board is used)"
 endef

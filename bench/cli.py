@@ -21,13 +21,13 @@ from .console import say
 from .errors import BenchError
 
 EXAMPLES = """examples:
-  tonearm export hpn-reduced                                     make a bundle: bundles/hpn-reduced
+  tonearm export hpn-reduced-flute                               make a bundle: bundles/hpn-reduced-flute
   tonearm export my_module:build                                 the same of a module of your own, checked first
-  tonearm deploy hpn-reduced --board virtual                     put it on a board and prove it there
-  tonearm render hpn-reduced --board virtual --input phrase.csv -o phrase.wav
-  tonearm sweep --board virtual --models hpn-full hpn-reduced -o results
+  tonearm deploy hpn-reduced-flute --board virtual               put it on a board and prove it there
+  tonearm render hpn-reduced-flute --board virtual --input take.wav -o out.wav
+  tonearm sweep --board virtual --models hpn-full-flute hpn-reduced-flute -o results
+  tonearm compare results --teacher hpn-full-flute --student hpn-reduced-flute
   tonearm report results --csv results.csv --html report.html
-  tonearm compare results --teacher hpn-full --student hpn-reduced --instrument flute
 """
 
 

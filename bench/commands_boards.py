@@ -20,7 +20,7 @@ def add_deploy(commands: Commands) -> None:
         commands,
         "deploy",
         "put a model on a board, prove it there, make it current",
-        "deploy hpn-reduced --board pi",
+        "deploy hpn-reduced-flute --board pi",
     )
     add_what(command)
     command.set_defaults(run=_deploy)
@@ -40,8 +40,8 @@ def add_render(commands: Commands) -> None:
         commands,
         "render",
         "stream a clip on a board and bring the sound back",
-        "render hpn-reduced --board virtual --input phrase.csv -o phrase.wav\n"
-        "  tonearm render hpn-reduced --board virtual --input take.wav -o out.wav",
+        "render hpn-reduced-flute --board virtual --input phrase.csv -o phrase.wav\n"
+        "  tonearm render hpn-reduced-flute --board virtual --input take.wav -o out.wav",
     )
     add_what(command)
     command.add_argument(
@@ -50,8 +50,8 @@ def add_render(commands: Commands) -> None:
         required=True,
         metavar="FILE",
         help="controls, 250 frames a second: arrays of an .npz or columns of a .csv named f0_hz (Hz), loudness_db (dB) "
-        "and, optionally, noise; or a recording, a .wav, mono, whose pitch and loudness are played; a bundle whose "
-        "input is audio takes it as it is",
+        "and, optionally, noise; or a recording, .wav or .flac, mono, whose pitch and loudness are played; a bundle "
+        "whose input is audio takes it as it is",
     )
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .wav, or an .npz")
     command.add_argument("--block", type=positive, metavar="N", help="samples a call (default: the bundle's largest)")
@@ -61,13 +61,16 @@ def add_render(commands: Commands) -> None:
 def _render(options: argparse.Namespace) -> None:
     from .render import render_on
 
-    controls.check_target(options.output)
+    controls.check_target(options.output, options.input)
     with stage(f"render {options.what} on {options.board}") as report:
         bundle, line = bundles.ensure_bundle(options.what, report)
         controls.check_sound(options.output, bundle)
         signals = controls.read_controls(options.input, bundle, report)
+        remark = controls.remark_on(options.input, signals)
         outputs = render_on(options.board, bundle, signals, report, options.block)
     say(line)
+    if remark:
+        say(f"{options.input}: {remark}")
     outputs = controls.cut_to(options.input, outputs, bundle)
     out.print(controls.write_sound(options.output, outputs, bundle), soft_wrap=True)
 
@@ -78,7 +81,7 @@ def add_sweep(commands: Commands) -> None:
         commands,
         "sweep",
         "measure models x blocks x threads on a board; goes on where it was stopped",
-        "sweep --board virtual --models hpn-full hpn-reduced --blocks 64 1024 -o results",
+        "sweep --board virtual --models hpn-full-flute hpn-reduced-flute --blocks 64 1024 -o results",
     )
     add_on(command)
     command.add_argument("--models", nargs="+", required=True, metavar="MODEL|BUNDLE")

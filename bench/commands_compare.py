@@ -27,7 +27,7 @@ def add_compare(commands: Commands) -> None:
         commands,
         "compare",
         "put a teacher and its students side by side: size, cost, sound",
-        "compare results --teacher hpn-full --student hpn-reduced --instrument flute --html compare.html",
+        "compare results --teacher hpn-full-flute --student hpn-reduced-flute --html compare.html",
     )
     command.add_argument(
         "results",
@@ -67,12 +67,14 @@ def _compare(options: argparse.Namespace) -> None:
 
         from . import compare, compare_text
     torch.set_num_threads(1)  # on a busy machine, threads that wait for each other make a phrase last ten times as long
-    instrument = compare.instrument_of(names)
+    for file in filter(None, (options.csv, options.html)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    instrument = options.instrument or (None if options.data else compare.instrument_of(names))
     results = _results(options.results)
     entries = compare.read_entries(names, lambda line: say(printable(line)))
     costs = None if results is None else compare.block_costs(entries, results)
     with stage("read the test phrases") as report:
-        phrases = _phrases(options.instrument or instrument, options.data, report)[: options.phrases]
+        phrases = _phrases(instrument, options.data, report)[: options.phrases]
     with stage(f"play {len(phrases)} phrases with {len(entries)} models, and listen") as report:
         comparison = compare.compare(entries, phrases, report)
     table, found = compare.table(comparison, costs), compare.differences(comparison)

@@ -29,8 +29,8 @@ latency: samples (0 with --causal); kB: the state that goes from one step to the
 without --checkpoint, the weights of these names are {weights},
 but for those below"""
 TRAINED_NOTES = """these come with weights; the names above stand for the architecture
-how: plain, or distilled (audio, control) of a teacher; minutes: of training, on one core of a shared machine
-MSS: multi-scale spectral distance on phrases that nothing was learned from; of random: its share of random weights' MSS
+how: plain, or distilled (audio, control) of a teacher; minutes: of training
+MSS: multi-scale spectral distance on validation phrases; of untrained: its share of the MSS that training began with
 (tonearm compare measures them side by side)"""
 
 
@@ -55,15 +55,15 @@ def _models(options: argparse.Namespace) -> None:
 
 def _trained_table() -> Table:
     """The models that come with weights, from their cards."""
-    from ..models.cards import read_card
+    from ..models.cards import last_validation, read_card
 
-    headings = ("trained", "how", "steps", "minutes", "MSS", "of random", "kB on disk")
+    headings = ("trained", "how", "steps", "minutes", "MSS", "of untrained", "kB on disk")
     rows = []
     for name, model in TRAINED.items():
         file = model.checkpoint or Path()
         card = read_card(file.with_suffix(".json"))
         how = f"{card.method} of {card.teacher}" if card.teacher else card.method
-        last = list(card.validation.values())[-1]
+        last = last_validation(card)
         figures = (f"{card.minutes:.0f}", f"{last:.2f}", f"{last / card.untrained:.0%}")
         rows.append((name, how, str(card.steps), *figures, f"{file.stat().st_size / 1000:.0f}"))
     return plain_table(headings, rows, ("trained", "how"))

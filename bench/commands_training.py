@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..models.phrases import INSTRUMENTS, SECONDS
 from . import bundles
 from .arguments import Commands, add_command, natural, plain_name, positive
 from .console import Report, out, say, stage
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 STEPS = 1000
 FOLDER = Path("trained")
+LONGEST_CLIP = SECONDS  # of a phrase
 
 
 def add_train(commands: Commands) -> None:
@@ -61,15 +66,24 @@ def _add_how(command: argparse.ArgumentParser) -> None:
     data = command.add_mutually_exclusive_group(required=True)
     data.add_argument(
         "--instrument",
-        choices=("flute", "trumpet", "violin", "piano"),
+        choices=tuple(INSTRUMENTS),
         help="100 made-up phrases of a sampled instrument; needs FluidSynth and its soundfont",
     )
-    data.add_argument("--data", type=Path, metavar="DIR", help="a folder of .wav files: one voice, mono, 16 kHz, dry")
+    data.add_argument(
+        "--data", type=Path, metavar="DIR", help="a folder of .wav or .flac files: one voice, mono, 16 kHz, dry"
+    )
     command.add_argument("--steps", type=positive, default=STEPS, metavar="N", help=f"default: {STEPS}")
     command.add_argument("--batch", type=positive, default=8, metavar="N", help="clips a step (default: 8)")
-    command.add_argument("--seconds", type=float, default=1.0, metavar="S", help="length of a clip (default: 1)")
+    command.add_argument("--seconds", type=clip, default=1.0, metavar="S", help="length of a clip (default: 1)")
     command.add_argument("--seed", type=natural, default=0, metavar="N", help="of clips and noise (default: 0)")
     command.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="DIR", help=f"default: {FOLDER}")
+
+
+def clip(text: str) -> float:
+    """Seconds of a clip, as argparse reads it: longer than the longest window of the loss, not longer than a phrase."""
+    if not 0.1 <= float(text) <= LONGEST_CLIP:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and {LONGEST_CLIP:g} seconds")
+    return float(text)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -83,37 +97,64 @@ def _distill(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, teacher: str, method: str) -> None:
     """Train, write weights and card, say how it went and what to do with them."""
     with bundles.needing_extra("training", "train"):
-        from ..models.course import Course, run
+        from ..models import soundfont  # noqa: F401  which needs packages of its own
+        from ..models.cards import last_validation
+        from ..models.course import Course, check, run
         from ..models.training import Plan
     what = options.instrument or plain_name(options.data.resolve().name)
     course = Course(options.model, what, teacher, method)
     plan = Plan(options.steps, options.batch, options.seconds, options.seed)
-    course.architecture  # noqa: B018  a wrong name is told before recordings are read
+    check(course, options.output)  # before recordings are read
     with stage("get the recordings ready") as report:
         data = _data(options, report)
     say(f"  {data.about}: {len(data.train)} phrases to learn from, {len(data.validation)} to validate")
-    with stage(f"train {course.name}") as report:
-        file, card = run(course, plan, data, options.output, _telling(report))
-    last = list(card.validation.values())[-1]
-    share = f"{last / card.untrained:.0%} of the {card.untrained:.2f} of random weights"
+    with stage(f"train {course.name}") as report, _asking_to_stop() as is_asked:
+        file, card = run(course, plan, data, options.output, _telling(report, is_asked))
+    last = last_validation(card)
+    share = f"{last / card.untrained:.0%} of the {card.untrained:.2f} it began with"
     out.print(f"{file}: MSS {last:.2f} on validation phrases, {share}; {card.stored_as}", soft_wrap=True)
     say(f"next: tonearm export {course.architecture.name} --checkpoint {file} -o bundles/{course.name}")
 
 
-def _telling(report: Report) -> Report:
-    """The same report, with a line at each validation for those who do not watch the bar: how far, how long still."""
+@contextlib.contextmanager
+def _asking_to_stop() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C lets the step end, so that nothing is lost; the second one stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _telling(report: Report, is_asked: Callable[[], bool]) -> Report:
+    """The same report, with a line at each validation for those who do not watch the bar: how far, how long still.
+
+    Where a stop is asked for, it interrupts.
+    """
     from ..models.training import is_checked
 
     begun: list[tuple[int, float]] = []
 
     def tell(text: str, done: int, total: int) -> None:
         report(text, done, total)
+        if is_asked():
+            say(f"stopped after step {done} of {total}: the same command goes on from there")
+            raise KeyboardInterrupt
+        if total <= 1:  # what goes before the steps
+            return
         begun.append((done, time.monotonic()))
         del begun[1:-1]
-        if total > 1 and is_checked(done - 1, total) and len(begun) == 2:
+        if is_checked(done - 1, total) and len(begun) == 2:
             (first, start), (_, now) = begun
             left = (now - start) / max(1, done - first) * (total - done)
-            say(f"  step {done} of {total}: {text}; {left / 60:.0f} min left")
+            still = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
+            say(f"  step {done} of {total}: {text}; {still} left")
 
     return tell
 

@@ -16,7 +16,7 @@ from .errors import BenchError
 GOLDEN = Path("tests/golden")
 NOTES = {
     "original": "original: float64 vectors of the original implementation; its offline link is the worst of all parts",
-    "offline": "offline: compared with PyTorch's render, of random weights",
+    "offline": "offline: compared with PyTorch's render, of the weights that come along or random ones",
 }
 
 

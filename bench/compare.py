@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas
 import torch
 
 from ..models.catalogue import describe_weights, find, load
-from ..models.dataset import Phrase
+from ..models.dataset import Phrase, parallel
 from ..models.family import Family
 from ..models.features import Samples
 from ..models.footprint import footprint
@@ -134,10 +133,9 @@ def _play(entries: Sequence[Entry], phrases: Sequence[Phrase], report: Report) -
 def _hear(every: list[Samples], report: Report) -> list[Heard]:
     """Analyse sounds, on all processors."""
     found = []
-    with ProcessPoolExecutor() as pool:
-        for one in pool.map(hear, every):
-            found.append(one)
-            report("follow pitch and loudness", len(found), len(every))
+    for one in parallel(hear, every):
+        found.append(one)
+        report("follow pitch and loudness", len(found), len(every))
     return found
 
 

@@ -42,7 +42,10 @@ NOTES = (
     "no Fréchet distance: no well-kept package carries an embedding's weights",
 )
 COUNTED = "on a virtual board, M instructions a block: a count that repeats, not the speed of any real board"
-PAIRED_NOTE = "student minus {reference} on the same phrases, mean and 95 % interval (bootstrap): below 0 is nearer"
+PAIRED_NOTE = (
+    "student minus {reference} on the same phrases, mean and 95 % interval (bootstrap, each by itself): "
+    "below 0 is nearer"
+)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ import numpy as np
 import pandas
 import soundfile
 
-from ..models.features import HOP, SAMPLE_RATE, analyse, conversion, describe, read_recording
+from ..models.features import HOP, RECORDINGS, SAMPLE_RATE, analyse, conversion, describe, read_recording
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
 from ..runtime.errors import SignalError
 from .console import Report
 from .errors import ControlsError
 
-RECORDINGS = (".wav", ".flac")
+SILENT_DB = -65.0  # in the flute phrases that come along, notes are above it
+RANGE_DB = 20.0  # and rests 20 dB and more below notes
 ANALYSED = {("f0_hz", 1), ("loudness_db", 1)}  # names and widths of what a recording is analysed to
 
 
@@ -31,11 +32,11 @@ def read_controls(path: Path, bundle: Bundle, report: Report = lambda text, done
     """
     readers = {".npz": _read_npz, ".csv": _read_csv}
     readers |= dict.fromkeys(RECORDINGS, lambda path: _read_recording(path, bundle, report))
-    if path.suffix not in readers:
+    if path.suffix.lower() not in readers:
         raise ControlsError(f"{path}: controls are read from {', '.join(readers)}, not from {path.suffix or 'this'}")
     if not path.is_file():
         raise ControlsError(f"{path} is not there")
-    given = readers[path.suffix](path)
+    given = readers[path.suffix.lower()](path)
     names = [signal.name for signal in bundle.inputs]
     try:
         return check_signals(bundle, {name: given[name] for name in names if name in given})
@@ -101,7 +102,7 @@ def _read_audio(path: Path, bundle: Bundle) -> np.ndarray:
 
 def cut_to(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> dict[str, np.ndarray]:
     """The outputs, `(samples,)` each, as long as what was read from `path`, if that was a recording."""
-    if path.suffix not in RECORDINGS:
+    if path.suffix.lower() not in RECORDINGS:
         return outputs
     samples = soundfile.info(path).frames
     return {s.name: outputs[s.name][: -(-samples * s.width // bundle.hop)] for s in bundle.outputs}
@@ -136,10 +137,26 @@ def write_sound(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> s
     return text if gain == 1 else f"{text}, scaled by {gain:.3g} to fit (peak {peak:.3g})"
 
 
-def check_target(path: Path) -> None:
-    """`ControlsError` unless sound can be written as `path`."""
+def remark_on(path: Path, signals: dict[str, np.ndarray]) -> str:
+    """What a person should know of an analysed recording before they wonder at its sound; empty if it is fine."""
+    if path.suffix.lower() not in RECORDINGS or "loudness_db" not in signals:
+        return ""
+    quiet, loud = np.percentile(signals["loudness_db"], (5, 95))
+    if loud < SILENT_DB:
+        return f"nearly all of it counts as silence (95 % is below {loud:.0f} dB): record it louder"
+    if loud - quiet < RANGE_DB:
+        return (
+            f"only {loud - quiet:.0f} dB lie between its soft and its loud parts: noise in its rests is played as notes"
+        )
+    return ""
+
+
+def check_target(path: Path, source: Path) -> None:
+    """`ControlsError` unless sound can be written as `path`, and is not what it is made of."""
     if path.suffix not in (".wav", ".npz"):
         raise ControlsError(f"{path}: sound is written as .wav or .npz")
+    if path.resolve() == source.resolve():
+        raise ControlsError(f"{path} is what is to be played: name another file with -o")
     path.parent.mkdir(parents=True, exist_ok=True)
 
 

@@ -49,7 +49,8 @@ def verify(model: str, boards: Sequence[str], golden: Path, report: Report) -> C
         model: its name.
         boards: by name.
         golden: a folder; where it has MODEL.npz and MODEL.pt, they are the original implementation's vectors and
-            weights and everything is compared with them; else with the offline render of random weights.
+            weights and everything is compared with them; else with the offline render of the weights it comes with,
+            or of random ones.
         report: progress.
     """
     steps = iter(range(3 + len(boards)))

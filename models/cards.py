@@ -9,10 +9,10 @@ hpn-reduced-flute+cd.json             the card
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ QUIETEST_ERROR_DB = -60.0  # of float16, below the sound
 class Card:
     """What is known about trained weights; losses are MSS, `validation` by step, `minutes` the training's.
 
-    `untrained` is the validation's loss of random weights, before anything was fitted.
+    `untrained` is the validation's loss of the weights it began with: random ones, heads fitted to the loudness.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Card:
     stored_as: str
 
 
-def write_weights(model: Family, phrase: Phrase, file: Path) -> str:
-    """Write the weights, whole or not at all, as float16 if `phrase` sounds the same with them; the type's name."""
+def write_weights(model: Family, phrases: Sequence[Phrase], file: Path) -> str:
+    """Write the weights, whole or not at all, as float16 if all `phrases` sound the same with them; the type's name."""
     state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
     learned = dict(model.named_parameters())
     half = {key: value.half() if key in learned else value for key, value in state.items()}
-    stored = half if _error_db(model, half, state, phrase) < QUIETEST_ERROR_DB else state
+    stored = half if _error_db(model, half, state, phrases) < QUIETEST_ERROR_DB else state
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
     part.write_bytes(safetensors.torch.save(stored, {"format": "pt"}))
@@ -62,13 +62,14 @@ def write_weights(model: Family, phrase: Phrase, file: Path) -> str:
     return "float16" if stored is half else "float32"
 
 
-def _error_db(model: Family, rounded: dict[str, Tensor], state: dict[str, Tensor], phrase: Phrase) -> float:
-    """The difference that rounded weights make to a phrase, below the phrase."""
-    wanted = sound(model, phrase)
+def _error_db(model: Family, rounded: dict[str, Tensor], state: dict[str, Tensor], phrases: Sequence[Phrase]) -> float:
+    """The greatest difference that rounded weights make to a phrase, below the phrase."""
+    wanted = [sound(model, phrase) for phrase in phrases]
     model.load_state_dict(rounded)
-    difference = sound(model, phrase) - wanted
+    differences = [(sound(model, phrase) - whole).norm() for phrase, whole in zip(phrases, wanted, strict=True)]
     model.load_state_dict(state)
-    return 20 * float(torch.log10(difference.norm() / wanted.norm()))
+    ratios = [difference / whole.norm() for difference, whole in zip(differences, wanted, strict=True)]
+    return 20 * float(torch.log10(torch.stack(ratios).max()))
 
 
 def write_card(card: Card, file: Path) -> None:
@@ -84,6 +85,6 @@ def read_card(file: Path) -> Card:
         raise CheckpointError(f"no card at {file}: {error}") from error
 
 
-def best(card: Card) -> float:
-    """The last validation's loss."""
-    return list(card.validation.values())[-1] if card.validation else float(np.nan)
+def last_validation(card: Card) -> float:
+    """The loss of the weights that were kept."""
+    return list(card.validation.values())[-1]

@@ -1,6 +1,6 @@
 """What a model learns from: recordings cut into phrases, with their features, in three parts that share no phrase.
 
-A folder of .wav files, or an instrument's made-up phrases, which are written as such a folder first.
+A folder of .wav or .flac files, or an instrument's made-up phrases, which are written as such a folder first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import soundfile
 
 from ..runtime.clip import UNREADABLE, read_arrays, write_arrays
 from .errors import DataError, RecordingError
-from .features import ANALYSIS, HOP, SAMPLE_RATE, Report, Samples, analyse, read_recording
+from .features import ANALYSIS, HOP, RECORDINGS, SAMPLE_RATE, Report, Samples, analyse, read_recording
 from .phrases import INSTRUMENTS, RECIPE, SECONDS, phrase
 
 PHRASES = 100  # of an instrument
@@ -72,7 +72,7 @@ def instrument_data(name: str, report: Report, cache: Path | None = None, count:
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}-{seed:03d}.wav" for seed in range(count)]
     missing = [(name, seed, file) for seed, file in enumerate(files) if not file.is_file()]
-    for done, _ in enumerate(_parallel(_make, missing)):
+    for done, _ in enumerate(parallel(_make, missing)):
         report(f"play phrases on the {name}", done + 1, len(missing))
     about = f"{count} phrases of {SECONDS:g} s, {name} of FluidR3_GM played by FluidSynth"
     return _split(_read(files, cache, report), about, LICENCE)
@@ -97,15 +97,19 @@ def _write_whole(file: Path, write: Callable[[Path], None]) -> None:
 
 
 def folder_data(folder: Path, report: Report, cache: Path | None = None) -> DataSet:
-    """All .wav files of a folder, cut into phrases of eight seconds.
+    """All .wav and .flac files of a folder, cut into phrases of eight seconds.
 
     Raises:
         DataError: when there are none, or too few for three parts.
         RecordingError: names a file that no model can learn from.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".wav")
+    if not folder.is_dir():
+        raise DataError(f"no folder {folder}: give one of recordings, mono, at {SAMPLE_RATE} Hz")
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in RECORDINGS)
     if not files:
-        raise DataError(f"{folder} holds no .wav files: give a folder of recordings, mono, at {SAMPLE_RATE} Hz")
+        raise DataError(
+            f"{folder} holds no .wav or .flac files: give a folder of recordings, mono, at {SAMPLE_RATE} Hz"
+        )
     phrases = _read(files, cache or cache_folder(), report)
     seconds = sum(len(p.audio) for p in phrases) / SAMPLE_RATE
     return _split(phrases, f"{len(files)} recordings, {seconds:.0f} s, of {folder.name}", "not known")
@@ -132,7 +136,7 @@ def _read(files: list[Path], cache: Path, report: Report) -> list[Phrase]:
             pieces.setdefault(_key(audio), (name, audio))
         report("read the recordings", done + 1, len(files))
     found = []
-    for phrase_ in _parallel(functools.partial(_analysed, cache), list(pieces.values())):
+    for phrase_ in parallel(functools.partial(_analysed, cache), list(pieces.values())):
         found.append(phrase_)
         report("follow pitch and loudness", len(found), len(pieces))
     return found
@@ -175,7 +179,7 @@ def _kept(file: Path, frames: int) -> dict[str, Samples] | None:
     return found if whole else None
 
 
-def _parallel(work: Callable, jobs: list) -> Iterator:
+def parallel(work: Callable, jobs: list) -> Iterator:
     """The results in order, from all processors; a few jobs are done here."""
     if len(jobs) < 4:
         yield from map(work, jobs)
@@ -193,7 +197,8 @@ def _split(phrases: list[Phrase], about: str, licence: str) -> DataSet:
     held = max(1, round(SHARE * len(phrases)))
     if len(phrases) < 2 * held + 1:
         raise DataError(
-            f"{len(phrases)} phrases of {SECONDS:g} s are too few to learn from, to validate and to test: 3 at least"
+            f"{len(phrases)} phrases of {SECONDS:g} s are too few to learn from, to validate and to test: 3 at least, "
+            f"{3 * SECONDS:g} s of sound"
         )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(phrases))
     shuffled = [phrases[index] for index in order]

@@ -30,22 +30,24 @@ class Teacher:
 
     def __init__(self, model: Family, phrases: Sequence[Phrase]) -> None:
         self.model, self.phrases = model.eval(), phrases
-        self._played: dict[int, tuple[Tensor, Tensor]] = {}
+        self._controls: dict[int, Tensor] = {}
+        self._audio: dict[int, Tensor] = {}
 
-    def played(self, number: int) -> tuple[Tensor, Tensor]:
-        """Raw controls `(frames, n)` and audio `(samples,)` of a phrase, computed at the first call."""
-        if number not in self._played:
-            phrase = self.phrases[number]
-            self._played[number] = controls_of(self.model, phrase), sound(self.model, phrase)
-        return self._played[number]
+    def controls(self, batch: Batch) -> Tensor:
+        """Raw controls at the clips of a batch, `(batch, frames, n)`; a phrase's are computed once."""
+        frames = batch.inputs["f0_hz"].shape[1]
+        for number in set(batch.phrases) - set(self._controls):
+            self._controls[number] = controls_of(self.model, self.phrases[number])
+        places = zip(batch.phrases, batch.starts, strict=True)
+        return torch.stack([self._controls[number][start : start + frames] for number, start in places])
 
-    def clips(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Raw controls `(batch, frames, n)` and audio `(batch, samples)` at the clips of a batch."""
-        frames, samples = batch.inputs["f0_hz"].shape[1], batch.audio.shape[1]
-        places = list(zip(batch.phrases, batch.starts, strict=True))
-        controls = [self.played(number)[0][start : start + frames] for number, start in places]
-        audio = [self.played(number)[1][start * HOP : start * HOP + samples] for number, start in places]
-        return torch.stack(controls), torch.stack(audio)
+    def audio(self, batch: Batch) -> Tensor:
+        """Its sound at the clips of a batch, `(batch, samples)`; a phrase's is computed once."""
+        samples = batch.audio.shape[1]
+        for number in set(batch.phrases) - set(self._audio):
+            self._audio[number] = sound(self.model, self.phrases[number])
+        places = zip(batch.phrases, batch.starts, strict=True)
+        return torch.stack([self._audio[number][start * HOP : start * HOP + samples] for number, start in places])
 
 
 def distillation_loss(method: str, teacher: Teacher) -> Loss:
@@ -56,11 +58,10 @@ def distillation_loss(method: str, teacher: Teacher) -> Loss:
     """
 
     def loss(batch: Batch, parts: Signals) -> Tensor:
-        controls, audio = teacher.clips(batch)
         from_recording = 0.5 * multi_scale_spectral(batch.audio, parts["audio"])
         if method == "audio":
-            return from_recording + 0.5 * multi_scale_spectral(audio, parts["audio"])
-        heads = zip(teacher.model.split(controls), teacher.model.split(parts["controls"]), strict=True)
+            return from_recording + 0.5 * multi_scale_spectral(teacher.audio(batch), parts["audio"])
+        heads = zip(teacher.model.split(teacher.controls(batch)), teacher.model.split(parts["controls"]), strict=True)
         return from_recording + sum((exp_sigmoid(t) - exp_sigmoid(s)).abs().mean() for t, s in heads)
 
     return loss

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import RecordingError
 
+RECORDINGS = (".wav", ".flac")
 ANALYSIS = 1  # one more whenever a recording would be analysed to something else
 SAMPLE_RATE = 16_000
 HOP = 64
@@ -71,6 +72,8 @@ def check_recording(samples: Samples, sample_rate: int, name: str) -> None:
         raise RecordingError(f"{name} has {len(samples)} samples: a pitch needs {PITCH_WINDOW}")
     if np.max(np.abs(samples)) < 10 ** (FLOOR_DB / 20):
         raise RecordingError(f"{name} is silent: no sample is above {FLOOR_DB:.0f} dB of full scale; record it louder")
+    if np.max(np.abs(samples)) > 1.001:
+        raise RecordingError(f"{name} goes beyond full scale (peak {np.max(np.abs(samples)):.3g}): turn it down")
     if _longest_run(np.abs(samples.ravel()) >= 0.999) >= CLIPPED:
         raise RecordingError(
             f"{name} is clipped: {CLIPPED} samples or more in a row are at full scale; record it softer"

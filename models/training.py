@@ -11,6 +11,7 @@ What a step does depends on the seed and its number alone: a run that was stoppe
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,19 +117,23 @@ def train(
         value = _step(model, optimizer, parameters, draw(data.train, plan, step, model), loss)
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss is {value} at step {step}: {file} holds the run as it was before; try --seed"
+                f"the loss or its gradient is {value} at step {step}: {file} holds the run as it was before; "
+                "begin anew with another --seed and -o"
             )
         schedule.step()
         so_far.losses.append(value)
         if is_checked(step, plan.steps):
             so_far.validation[step + 1] = validate(model, data.validation)
             _set_training(model)
-        report(f"MSS {np.mean(so_far.losses[-50:]):.2f}" + _last(so_far.validation), step + 1, plan.steps)
-        if time.monotonic() - kept >= keep_seconds or step + 1 == plan.steps:
-            kept = time.monotonic()
-            so_far = Trained(so_far.losses, so_far.validation, so_far.seconds + kept - start)
-            start = kept
-            _keep(file, run, model, optimizer, schedule, so_far)
+        text = f"MSS {np.mean(so_far.losses[-50:]):.2f}" + _last(so_far.validation)
+        try:
+            report(text, step + 1, plan.steps)
+        finally:  # an interruption between two steps loses none
+            if sys.exc_info()[0] or time.monotonic() - kept >= keep_seconds or step + 1 == plan.steps:
+                kept = time.monotonic()
+                so_far = Trained(so_far.losses, so_far.validation, so_far.seconds + kept - start)
+                start = kept
+                _keep(file, run, model, optimizer, schedule, so_far)
     model.eval()
     return so_far
 
@@ -190,14 +195,16 @@ def _clip(phrase: Phrase, start: int, frames: int) -> Signals:
 
 
 def _step(model: Family, optimizer: torch.optim.Optimizer, parameters: list, batch: Batch, loss: Loss) -> float:
-    """One step down the gradient; the loss before it."""
+    """One step down the gradient, if it is a number; the loss before it."""
     parts, _ = model.parts(batch.inputs, first_states(model, batch.inputs))
     parts["audio"] = parts["wet"].flatten(1)[:, model.latency :]
     aligned = Batch(batch.phrases, batch.starts, batch.inputs, batch.audio[:, : parts["audio"].shape[1]])
     optimizer.zero_grad(set_to_none=True)
     value = loss(aligned, parts)
     value.backward()
-    torch.nn.utils.clip_grad_norm_(parameters, LONGEST_GRADIENT)
+    length = torch.nn.utils.clip_grad_norm_(parameters, LONGEST_GRADIENT)
+    if not torch.isfinite(value + length):
+        return math.nan
     optimizer.step()
     return value.item()
 
@@ -247,8 +254,13 @@ def _keep(file: Path, run: str, model: Family, optimizer, schedule, so_far: Trai
         "validation": so_far.validation,
         "seconds": so_far.seconds,
     }
-    torch.save(saved, part)
-    part.replace(file)
+    try:
+        torch.save(saved, part)
+        part.replace(file)
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise TrainingError(f"{part} can't be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _resume(file: Path, run: str, model: Family, optimizer, schedule) -> Trained:
@@ -257,11 +269,14 @@ def _resume(file: Path, run: str, model: Family, optimizer, schedule) -> Trained
         return Trained([], {}, 0.0)
     try:
         saved = torch.load(file, weights_only=True, map_location=next(model.parameters()).device)
+        found = str(saved["run"])
+        so_far = Trained(saved["losses"], saved["validation"], saved["seconds"])
+        if found == run:
+            model.load_state_dict(saved["model"])
+            optimizer.load_state_dict(saved["optimizer"])
+            schedule.load_state_dict(saved["schedule"])
     except Exception as error:
-        raise TrainingError(f"{file} can't be read, remove it to begin anew: {error}") from error
-    if saved["run"] != run:
-        raise TrainingError(f"{file} holds another run ({saved['run']}), not ({run}): name another folder with -o")
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    schedule.load_state_dict(saved["schedule"])
-    return Trained(saved["losses"], saved["validation"], saved["seconds"])
+        raise TrainingError(f"{file} can't be read, remove it to begin anew: {error!r}") from error
+    if found != run:
+        raise TrainingError(f"{file} holds another run ({found}), not ({run}): name another folder with -o")
+    return so_far

@@ -33,7 +33,7 @@ CARD = Card(
     device="cpu",
     stored_as="float16",
 )
-PHRASE = phrase("tone", 220, 0.5)
+PHRASES = [phrase("tone", 220, 0.5), phrase("soft", 330, 0.5, 0.02)]
 
 
 def model() -> Family:
@@ -59,7 +59,7 @@ def test_what_is_no_card_is_named(tmp_path: Path, text: str | None) -> None:
 def test_weights_are_kept_as_float16_where_nobody_hears_it_and_the_rest_as_it_is(tmp_path: Path) -> None:
     small = model()
     before = {key: value.clone() for key, value in small.state_dict().items()}
-    assert write_weights(small, PHRASE, tmp_path / "w.safetensors") == "float16"
+    assert write_weights(small, PHRASES, tmp_path / "w.safetensors") == "float16"
     stored = safetensors.torch.load_file(tmp_path / "w.safetensors")
     assert {key for key, value in stored.items() if value.dtype == torch.float32} == {"synth.reverb.t"}
     assert all(torch.equal(before[key], value) for key, value in small.state_dict().items())
@@ -68,6 +68,6 @@ def test_weights_are_kept_as_float16_where_nobody_hears_it_and_the_rest_as_it_is
 def test_weights_that_float16_can_be_heard_in_are_kept_as_they_are(tmp_path: Path) -> None:
     fitted = load("hpn-reduced")  # its large heads cancel each other
     wanted = {key: value.clone() for key, value in fitted.state_dict().items()}
-    assert write_weights(fitted, PHRASE, tmp_path / "w.safetensors") == "float32"
+    assert write_weights(fitted, PHRASES, tmp_path / "w.safetensors") == "float32"
     stored = safetensors.torch.load_file(tmp_path / "w.safetensors")
     assert all(torch.equal(stored[key], value) for key, value in wanted.items())

@@ -64,7 +64,7 @@ def test_a_name_that_needs_a_patch_or_is_none_is_told() -> None:
 def test_teacher_and_students_are_trained_on_a_folder_of_recordings_and_can_be_exported(takes: Path) -> None:
     done = tonearm("train", "ddx7-reduced-flute", "--data", takes, *SHORT)
     file = Path("trained/ddx7-reduced-flute-my-takes.safetensors")
-    assert done.stdout.startswith(f"{file}: MSS ") and "of random weights" in done.stdout
+    assert done.stdout.startswith(f"{file}: MSS ") and "it began with; float" in done.stdout
     assert "4 recordings, 6 s, of my takes: 2 phrases to learn from, 1 to validate" in done.stderr
     card = read_card(file.with_suffix(".json"))
     assert (card.name, card.model, card.method, card.steps) == (file.stem, "ddx7-reduced-flute", "plain", 2)

@@ -130,8 +130,8 @@ def test_a_copy_of_a_recording_is_read_once(takes: Path, cache: Path, tmp_path: 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").touch()
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(DataError, match=f"{folder} holds no .wav files: give a folder of recordings, mono"):
+    for folder, said in ((tmp_path, "holds no .wav or .flac files: give"), (tmp_path / "nowhere", ": give one")):
+        with pytest.raises(DataError, match=f"{folder} ?{said}"):
             folder_data(folder, quiet, tmp_path)
 
 

@@ -87,8 +87,14 @@ def test_a_student_with_its_teachers_controls_hears_the_recording_alone() -> Non
 
 
 def test_the_teacher_plays_a_phrase_once() -> None:
-    teacher = Teacher(hpn(8), DATA.train)
-    assert teacher.played(1)[1] is teacher.played(1)[1]
+    teacher, (batch, _) = Teacher(hpn(8), DATA.train), played(hpn(4))
+    controls, audio = at(teacher.model, batch)
+    for _ in range(2):
+        assert torch.equal(teacher.controls(batch), controls)
+        assert torch.equal(teacher.audio(batch), audio[:, : batch.audio.shape[1]])
+    with torch.no_grad():
+        teacher.model.decoder.proj_matrices[0].bias.add_(1)  # type: ignore[index]
+    assert torch.equal(teacher.controls(batch), controls)
 
 
 @pytest.mark.parametrize("method", ["audio", "control"])
