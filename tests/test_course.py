@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from sounds import tone, write_takes
 from tonearm.models.cards import read_card
 from tonearm.models.catalogue import load
@@ -91,6 +93,55 @@ def test_a_wrong_name_is_told_before_recordings_are_read(takes: Path) -> None:
     done = tonearm("train", "hpn-fool", "--data", takes, status=1)
     assert "unknown model 'hpn-fool': did you mean hpn-full" in done.stderr
     assert "get the recordings ready" not in done.stderr
+
+
+def test_a_student_of_ones_own_recordings_can_learn_from_a_teacher_that_comes_along(takes: Path) -> None:
+    how = ("--teacher", "ddx7-full-flute", "--method", "control", "--data", takes, *SHORT)
+    tonearm("distill", "ddx7-reduced-flute", *how)
+    assert read_card(Path("trained/ddx7-reduced-flute-my-takes+cd.json")).teacher == "ddx7-full-flute"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            ("train", "hpn-reduced-flute+cd"),
+            "hpn-reduced-flute+cd is trained already, and training begins anew: name the",
+        ),
+        (
+            ("distill", "hpn-reduced", "--method", "audio", "--teacher", "wavetable-full-flute"),
+            "is of another family than",
+        ),
+    ],
+)
+def test_what_can_not_be_trained_is_told_before_recordings_are_read(takes: Path, command: tuple, said: str) -> None:
+    done = tonearm(*command, "--data", takes, status=1)
+    assert said in done.stderr.splitlines()[-1]
+    assert "get the recordings ready" not in done.stderr
+
+
+def test_an_interrupted_training_ends_its_step_and_goes_on_from_there(takes: Path) -> None:
+    command = [str(Path(sys.executable).parent / "tonearm"), "train", "hpn-reduced", "--data", str(takes)]
+    command += ["--steps", "60", "--batch", "1", "--seconds", "0.2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
+        assert training.stderr
+        for line in training.stderr:
+            if line.startswith("  step 6 of 60"):
+                training.send_signal(signal.SIGINT)
+                break
+        rest = training.stderr.read()
+        assert training.wait(60) == 130
+    [stopped] = [int(line.split()[3]) for line in rest.splitlines() if line.startswith("stopped after step ")]
+    assert "Traceback" not in rest and 6 <= stopped < 60
+    kept = torch.load("trained/hpn-reduced-my-takes.run", weights_only=True)
+    assert len(kept["losses"]) == stopped
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert "step 6 of 60" not in done.stderr and "step 60 of 60" in done.stderr
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "0.05", "9", "x"])
+def test_a_clip_that_is_none_is_wrong_usage(takes: Path, seconds: str) -> None:
+    assert "--seconds" in tonearm("train", "hpn-reduced", "--data", takes, "--seconds", seconds, status=2).stderr
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from sounds import seconds, tone, write_tone
 from tonearm.bench.cli import main
-from tonearm.bench.controls import cut_to, read_controls
+from tonearm.bench.controls import check_target, cut_to, read_controls, remark_on
 from tonearm.bench.errors import ControlsError
 from tonearm.models.dataset import read_phrases
 from tonearm.models.errors import RecordingError
@@ -54,6 +54,31 @@ def test_a_test_phrase_that_comes_along_is_read_as_it_is_analysed_there(golden_b
     given = read_controls(file, golden_bundle)
     for name in ("f0_hz", "loudness_db"):
         assert given[name].ravel().tolist() == getattr(phrase, name).tolist()
+
+
+@pytest.mark.parametrize(
+    ("noise", "level", "said"),
+    [(0.01, 0.1, "noise in its rests is played as notes"), (0.0, 1e-3, "nearly all of it counts as silence")],
+)
+def test_a_recording_that_will_sound_strange_is_remarked_on(
+    golden_bundle: Bundle, tmp_path: Path, noise: float, level: float, said: str
+) -> None:
+    time = seconds(1.0)
+    hiss = noise * np.random.default_rng(0).standard_normal(len(time))
+    soundfile.write(tmp_path / "take.wav", tone(np.where(time < 0.7, 300.0, 0), level) + hiss, SAMPLE_RATE)
+    signals = read_controls(tmp_path / "take.wav", golden_bundle)
+    assert said in remark_on(tmp_path / "take.wav", signals)
+    assert remark_on(tmp_path / "take.csv", signals) == ""
+
+
+def test_test_phrases_are_not_remarked_on(golden_bundle: Bundle) -> None:
+    file = FOLDER / "flute" / "flute-083.flac"
+    assert remark_on(file, read_controls(file, golden_bundle)) == ""
+
+
+def test_a_recording_is_not_overwritten_by_what_is_made_of_it(take: Path) -> None:
+    with pytest.raises(ControlsError, match=r"take\.wav is what is to be played: name another file with -o"):
+        check_target(Path("./take.wav"), take)
 
 
 def test_without_librosa_it_says_what_to_install(golden_bundle: Bundle, take: Path) -> None:
