@@ -110,7 +110,7 @@ def folder_data(folder: Path, report: Report, cache: Path | None = None) -> Data
         raise DataError(
             f"{folder} holds no .wav or .flac files: give a folder of recordings, mono, at {SAMPLE_RATE} Hz"
         )
-    phrases = _read(files, cache or cache_folder(), report)
+    phrases = _read(files, cache or cache_folder(), report, folder)
     seconds = sum(len(p.audio) for p in phrases) / SAMPLE_RATE
     return _split(phrases, f"{len(files)} recordings, {seconds:.0f} s, of {folder.name}", "not known")
 
@@ -125,15 +125,16 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("tonearm"))
 
 
-def _read(files: list[Path], cache: Path, report: Report) -> list[Phrase]:
+def _read(files: list[Path], cache: Path, report: Report, root: Path | None = None) -> list[Phrase]:
     """Check and cut all files, then analyse every phrase: a bad file is found before any time is spent.
 
     What is there twice is read once: its copy could be among what judges the model that learned from it.
     """
     pieces: dict[str, tuple[str, Samples]] = {}
     for done, file in enumerate(files):
-        for name, audio in _pieces(file):
-            pieces.setdefault(_key(audio), (name, audio))
+        name = str(file.relative_to(root).with_suffix("")) if root else file.stem
+        for start, audio in _pieces(file):
+            pieces.setdefault(_key(audio), (f"{name}@{start:g}s", audio))
         report("read the recordings", done + 1, len(files))
     found = []
     for phrase_ in parallel(functools.partial(_analysed, cache), list(pieces.values())):
@@ -142,15 +143,15 @@ def _read(files: list[Path], cache: Path, report: Report) -> list[Phrase]:
     return found
 
 
-def _pieces(file: Path) -> Iterator[tuple[str, Samples]]:
-    """A file's phrases by name: a whole number of frames each, what is left at the end if it is long enough."""
+def _pieces(file: Path) -> Iterator[tuple[float, Samples]]:
+    """A file's phrases of whole frames, and the second each begins at; what is left at the end if it is long enough."""
     samples = read_recording(file)
     size, shortest = int(SECONDS * SAMPLE_RATE), int(SHORTEST * SAMPLE_RATE)
     if len(samples) < shortest:
         raise RecordingError(f"{file} lasts {len(samples) / SAMPLE_RATE:.2f} s: a phrase has {SHORTEST:g} s at least")
     for start in range(0, len(samples) - shortest + 1, size):
         piece = samples[start : start + size]
-        yield f"{file.stem}@{start / SAMPLE_RATE:g}s", piece[: len(piece) // HOP * HOP]
+        yield start / SAMPLE_RATE, piece[: len(piece) // HOP * HOP]
 
 
 def _key(audio: Samples) -> str:
