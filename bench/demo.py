@@ -22,6 +22,7 @@ from .report import terminal_tables, write_html
 from .results import load as load_results
 from .sweep import sweep
 
+PHRASE = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
 TEACHER, STUDENT = "hpn-full-flute", "hpn-reduced-flute"
 
 
@@ -45,10 +46,12 @@ def demo(name: str, folder: Path) -> None:
         with stage(f"deploy {bundle.name} to {name}") as report:
             deployed = deploy(name, bundle, report)
         say("  " + describe(name, bundle, deployed))
-    sounds = {}
-    for role, bundle in zip(("teacher", "student"), bundles, strict=True):
-        sounds[f"{role} {bundle.name}, played on {name}"] = folder / f"{role}.wav"
-        _play(name, bundle, folder / f"{role}.wav")
+    sounds = {
+        f"teacher {TEACHER}, played here in PyTorch": folder / "teacher.wav",
+        f"student {STUDENT}, played on {name}": folder / "student.wav",
+    }
+    _play_here(bundles[0], folder / "teacher.wav")
+    _play(name, bundles[1], folder / "student.wav")
     results = folder / "results"
     with stage(f"sweep {len(BLOCKS)} block sizes, teacher and student") as report:
         measured, kept = sweep(name, bundles, BLOCKS, [1], results, report)
@@ -67,10 +70,16 @@ def _export(model: str, folder: Path) -> Bundle:
     return bundle
 
 
+def _play_here(bundle: Bundle, path: Path) -> None:
+    """Render the phrase in PyTorch, which the deploy has proven the board to equal: there a teacher takes a minute."""
+    with stage(f"play a phrase with {bundle.name} here"):
+        audio = _offline(bundle.name, read_controls(PHRASE, bundle))
+    say("  " + write_sound(path, {"audio": audio}, bundle))
+
+
 def _play(name: str, bundle: Bundle, path: Path) -> None:
     """Render the phrase on the board, compare with PyTorch here, write the sound."""
-    phrase = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
-    signals = read_controls(phrase, bundle)
+    signals = read_controls(PHRASE, bundle)
     with stage(f"play a phrase with {bundle.name} on {name}") as report:
         outputs = render_on(name, bundle, signals, report)
     wanted = _offline(bundle.name, signals)
