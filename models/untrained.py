@@ -1,4 +1,4 @@
-"""Make a random model sing: until there are trained weights, a phrase should at least be heard as one.
+"""Make a random model sing: training begins there, and without trained weights a phrase is heard as one at least.
 
 With random weights the decoder hardly hears the loudness, and notes and rests drown in noise and reverb. Its
 outputs are linear in what comes before them, though, so least squares on random notes makes them follow it:
