@@ -1,14 +1,10 @@
-"""An SSH connection with strict host keys, and the one way we use it: ask the agent, get an answer.
-
-paramiko's exceptions are translated here and nowhere else.
-"""
+"""The one way we use an SSH connection: ask the agent, get an answer."""
 
 from __future__ import annotations
 
-import base64
+import functools
 import hashlib
 import json
-import logging
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,17 +12,14 @@ from importlib import resources
 from typing import Any
 
 import paramiko
-from paramiko.hostkeys import InvalidHostKey
 
+from .client import CONNECT_SECONDS, open_client
 from .endpoint import Endpoint
-from .errors import AgentError, BoardError, HostKeyError, NoSpaceError, UnreachableError
-
-logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what goes wrong is raised, and said once
+from .errors import AgentError, NoSpaceError, UnreachableError
 
 ANSWER = b"TONEARM-1 "
 PROGRESS = b"TONEARM-1-PROGRESS "
 CHUNK = 1 << 15
-CONNECT_SECONDS = 20
 ANSWER_SECONDS = 900
 MAXIMUM_HEADER = 1 << 22
 
@@ -98,13 +91,13 @@ class Connection:
             raise EOFError("not connected any more")
         channel = transport.open_session(timeout=CONNECT_SECONDS)
         channel.settimeout(ANSWER_SECONDS)
-        channel.exec_command(f"python3 -I -S -c {shlex.quote(_BOOTSTRAP)} {len(_agent())}")
+        channel.exec_command(f"python3 -I -S -c {shlex.quote(BOOTSTRAP)} {len(agent_source())}")
         return channel
 
     def _send(self, channel: paramiko.Channel, request: bytes, parts: Iterator[bytes]) -> None:
         """The agent, the request, the uploads; a board that refuses stops reading, and its answer says why."""
         try:
-            channel.sendall(_agent() + request)
+            channel.sendall(agent_source() + request)
             for part in parts:
                 channel.sendall(part)
                 self.bytes_sent += len(part)
@@ -153,19 +146,31 @@ class Connection:
         return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
 
 
-def _agent() -> bytes:
-    return resources.files("tonearm.device").joinpath("agent.py").read_bytes()
+AGENT = ("protocol", "facts", "files", "releases", "tasks")  # each after those it imports
 
 
-# Runs on any Python 3, so that an old one is told apart from a broken one.
-_BOOTSTRAP = (
-    "import sys\n"
-    "if sys.version_info < (3, 9):\n"
-    '    print(\'TONEARM-1 {"error": "Python %d.%d is too old: 3.9 or newer is needed", "kind": "python"}\''
-    " % sys.version_info[:2])\n"
-    "else:\n"
-    "    exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'tonearm-agent', 'exec'))\n"
-)
+@functools.cache
+def agent_source() -> bytes:
+    """The agent's modules by name, the last one being what is run."""
+    folder = resources.files("tonearm.device")
+    names = [*(f"agent_{part}" for part in AGENT), "agent"]
+    return json.dumps({name: folder.joinpath(f"{name}.py").read_text() for name in names}).encode()
+
+
+# Runs on any Python 3, so that an old one is told apart from a broken one. Its argument: how long the source is.
+BOOTSTRAP = """
+import sys
+if sys.version_info < (3, 9):
+    print('TONEARM-1 {"error": "Python %d.%d is too old: 3.9 or newer is needed", "kind": "python"}'
+          % sys.version_info[:2])
+else:
+    import json, types
+    for name, source in json.loads(sys.stdin.buffer.read(int(sys.argv[1]))).items():
+        module = sys.modules["tonearm." + name] = types.ModuleType("tonearm." + name)
+        module.__package__ = "tonearm"
+        exec(compile(source, name, "exec"), vars(module))
+    module.main()
+"""
 
 
 def _tell(line: bytes, on_progress: Sent) -> None:
@@ -184,83 +189,3 @@ def _with_progress(uploads: Sequence[Upload], on_sent: Sent) -> Iterator[bytes]:
             yield chunk
             sent += len(chunk)
             on_sent(sent, total)
-
-
-def open_client(name: str, endpoint: Endpoint) -> paramiko.SSHClient:
-    """An authenticated client; `HostKeyError` or `UnreachableError` say why there is none and what to do."""
-    if endpoint.key_file and not endpoint.key_file.is_file():
-        raise UnreachableError(f"{name}: its key {endpoint.key_file} is not there")
-    client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(_Refuse(name, endpoint))
-    try:
-        _load_host_keys(client, endpoint)
-        client.connect(
-            endpoint.host,
-            port=endpoint.port,
-            username=endpoint.user or None,
-            key_filename=str(endpoint.key_file) if endpoint.key_file else None,
-            allow_agent=endpoint.host_key is None,
-            look_for_keys=endpoint.host_key is None,
-            timeout=CONNECT_SECONDS,
-            banner_timeout=CONNECT_SECONDS,
-            auth_timeout=CONNECT_SECONDS,
-        )
-    except HostKeyError:
-        client.close()
-        raise
-    except InvalidHostKey as error:
-        raise HostKeyError(f"{name}: a line of ~/.ssh/known_hosts makes no sense: {error.line}") from error
-    except (paramiko.SSHException, OSError, EOFError, UnicodeError) as error:
-        client.close()
-        raise _refused(name, endpoint, error) from error
-    return client
-
-
-def _load_host_keys(client: paramiko.SSHClient, endpoint: Endpoint) -> None:
-    """The one key a built-in board must have, or the person's known_hosts."""
-    if endpoint.host_key is None:
-        client.load_system_host_keys()
-        return
-    kind, data = endpoint.host_key.split()[:2]
-    key = paramiko.PKey.from_type_string(kind, base64.b64decode(data))
-    client.get_host_keys().add(_address(endpoint), kind, key)
-
-
-def _refused(name: str, endpoint: Endpoint, error: Exception) -> BoardError:
-    """What kept us from connecting, and what to do about it."""
-    if isinstance(error, paramiko.BadHostKeyException):
-        return HostKeyError(_changed(name, _address(endpoint), error))
-    if isinstance(error, paramiko.AuthenticationException) or "No authentication methods" in str(error):
-        hint = f"put your public key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
-        return UnreachableError(f"{name}: {endpoint.user}@{endpoint.host} lets nobody in ({error}); {hint}")
-    where = f"{endpoint.host}:{endpoint.port}"
-    hint = f"is the board on, and is this its address? (ping {endpoint.host})"
-    return UnreachableError(f"{name}: nothing answers at {where} ({error}); {hint}")
-
-
-def _address(endpoint: Endpoint) -> str:
-    """As known_hosts writes it."""
-    return endpoint.host if endpoint.port == 22 else f"[{endpoint.host}]:{endpoint.port}"
-
-
-def _changed(name: str, address: str, error: paramiko.BadHostKeyException) -> str:
-    return (
-        f"{name}: the host key of {address} has CHANGED: it is now {error.key.fingerprint}, "
-        f"expected {error.expected_key.fingerprint}. Somebody may be in between, or the board was set up anew. "
-        f"If you are sure: ssh-keygen -R '{address}', then connect once by hand"
-    )
-
-
-class _Refuse(paramiko.MissingHostKeyPolicy):
-    """Never accept an unknown host key; say how a person can."""
-
-    def __init__(self, name: str, endpoint: Endpoint) -> None:
-        self.name, self.endpoint = name, endpoint
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        """Refuse, with the fingerprint and the command that trusts it."""
-        there = f"-p {self.endpoint.port} {self.endpoint.user}@{self.endpoint.host}"
-        raise HostKeyError(
-            f"{self.name}: the host key of {hostname} is not known ({key.get_name()} {key.fingerprint}). "
-            f"To compare it and trust it, connect once by hand: ssh {there} true"
-        )

@@ -22,10 +22,10 @@ import paramiko
 import platformdirs
 
 from . import rootfs
+from .client import open_client
 from .endpoint import Endpoint
 from .errors import BoardError
 from .image import Progress, exclusive
-from .ssh import open_client
 
 BOOT_TIMEOUT_S = 120.0
 _POWER_OFF_TIMEOUT_S = 20.0

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from tonearm.device.errors import AgentError, NoSpaceError, UnreachableError
 from tonearm.device.loopback import serve
 from tonearm.device.provision import Site, push_tree
 from tonearm.device.releases import Release, install, release_path, switch
-from tonearm.device.ssh import Connection, Upload
+from tonearm.device.ssh import BOOTSTRAP, Connection, Upload, agent_source
 from tonearm.runtime.bundle import Bundle, read_bundle
 
 OLD = "releases/old/0"
@@ -247,11 +246,11 @@ def agent_with(root: Path, source: str) -> Iterator[subprocess.Popen[bytes]]:
     runner.write_text(source)
     request = {"command": "run", "root": str(root), "files": [], "fetch": [], "deadline": 60, "request": {}}
     line = json.dumps({**request, "runtime": "runtimes/none", "runner": "runners/own"}).encode() + b"\n"
-    command = [sys.executable, "-S", "-s", str(resources.files("tonearm.device").joinpath("agent.py"))]
+    command = [sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(len(agent_source()))]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0) as agent:
         assert agent.stdin
-        agent.stdin.write(line)
+        agent.stdin.write(agent_source() + line)
         try:
             yield agent
         finally:

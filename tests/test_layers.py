@@ -36,7 +36,7 @@ PACKAGES = {
     "device": {"paramiko", "platformdirs", "packaging", "cryptography"},
     "bench": declared(),
 }
-SELF_CONTAINED = {"device/agent.py"}  # sent to the board alone
+AGENT = {f"{path.parent.name}/{path.name}" for path in (ROOT / "device").glob("agent*.py")}  # sent to the board alone
 FILES = sorted(str(path.relative_to(ROOT)) for folder in SIBLINGS for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -53,14 +53,15 @@ def modules(tree: ast.AST) -> Iterator[tuple[int, int, str]]:
 
 def violations(file: str, source: str) -> list[str]:
     """Every import of `source` that its place does not allow, with file and line."""
-    folder, alone = file.split("/")[0], file in SELF_CONTAINED
+    folder, alone = file.split("/")[0], file in AGENT
     found = []
     for line, level, name in modules(ast.parse(source)):
         top = name.split(".")[0]
         if level == 0:
             wrong = top not in sys.stdlib_module_names and (alone or top not in PACKAGES[folder])
         else:
-            wrong = alone or level > 2 or (level == 2 and top not in SIBLINGS[folder])
+            wrong = level > 2 or (level == 2 and top not in SIBLINGS[folder])
+            wrong = wrong or (alone and (level > 1 or not name.startswith("agent_")))
         if wrong:
             found.append(f"{file}:{line}: {folder}/ may not import {'.' * level}{name}")
     return found
@@ -83,6 +84,7 @@ def test_a_file_imports_only_what_its_folder_may(file: str) -> None:
         ("device/x.py", "if TYPE_CHECKING:\n    from ..bench import cli"),
         ("device/agent.py", "import paramiko"),
         ("device/agent.py", "from .errors import DeviceError"),
+        ("device/agent.py", "from ..runtime.bundle import Bundle"),
         ("bench/x.py", "import tonearm.runtime.bundle"),
         ("bench/x.py", "from tonearm.runtime import bundle"),
         ("bench/x.py", "import sklearn.undeclared"),
@@ -99,6 +101,7 @@ def test_an_import_the_wrong_way_is_found_with_its_line(file: str, source: str) 
     [
         ("runtime/x.py", "import json, numpy.linalg\nfrom .bundle import Bundle"),
         ("models/x.py", "from ..export.streaming import step\nfrom . import hpn"),
+        ("device/agent.py", "import json\nfrom .agent_files import inside"),
         ("device/x.py", "from ..runtime import bundle\nfrom paramiko.common import DEBUG"),
         ("bench/x.py", "from ..export import write\nimport pandas"),
     ],

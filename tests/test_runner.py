@@ -18,7 +18,7 @@ from tonearm.runtime.clip import read_arrays, write_arrays
 from tonearm.runtime.parity import full_scale_error
 
 ROOT = Path(__file__).parents[1]
-ON_BOARDS = sorted(str(path.relative_to(ROOT)) for path in [*(ROOT / "runtime").glob("*.py"), ROOT / "device/agent.py"])
+ON_BOARDS = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("runtime/*.py"), *ROOT.glob("device/agent*.py")))
 RUN = ["-m", "tonearm.runtime.runner"]
 LIST_IMPORTS = """
 import json, runpy, sys
