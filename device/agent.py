@@ -2,7 +2,7 @@
 
 One request, one process, one answer. Standard input holds one line of JSON and then the bytes of the files it
 lists; standard output answers with a line `TONEARM-1 {...}` and then the bytes of the files that line lists.
-Before the answer, lines `TONEARM-1-PROGRESS done total` may come.
+Before the answer, lines `TONEARM-1-PROGRESS done total` may come; without numbers they say that the board works on it.
 Everything lives under one folder, and everything appears there whole or not at all: written as `.part`,
 checked, renamed.
 
@@ -12,6 +12,8 @@ checked, renamed.
            runners/<hash>/tonearm/runtime/     our own runner
            releases/<name>/<digest>/           bundles (links to objects); <digest>.parity.json once proven
            current -> releases/<name>/<digest>
+           history                             what was current before
+           turn                                who works here now
            jobs/                               one folder for each running task
 ```
 """
@@ -19,25 +21,18 @@ checked, renamed.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
-import os
 import sys
 from pathlib import Path
 
 from .agent_facts import facts
 from .agent_files import missing, put, tree, verify
-from .agent_protocol import RefusalError, answer
-from .agent_releases import proof, switch
+from .agent_protocol import RefusalError, answer, keep_saying_that_it_works
+from .agent_releases import proof, prune, releases, rollback, switch
 from .agent_tasks import run, runtime
+from .agent_turn import hold, take_turn
 
-
-def take_turn(root: Path) -> None:
-    """Wait until no other command works here: two at once would spoil what one of them measures.
-
-    The lock is on the folder and goes with the process: none is left behind.
-    """
-    fcntl.flock(os.open(root, os.O_RDONLY), fcntl.LOCK_EX)
+WITHOUT_TURN = ("facts", "releases", "hold")  # they change nothing
 
 
 def main() -> None:
@@ -45,26 +40,23 @@ def main() -> None:
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
     root = Path(request["root"]).expanduser()
-    commands = {
-        "facts": facts,
-        "missing": missing,
-        "verify": verify,
-        "tree": tree,
-        "runtime": runtime,
-        "proof": proof,
-        "switch": switch,
-    }
+    simple = (facts, missing, verify, tree, runtime, proof, switch, rollback, releases, prune)
+    commands = {command.__name__: command for command in simple}
+    name = request["command"]
+    if name != "run":  # that one may measure, and is given a deadline
+        keep_saying_that_it_works()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if request["command"] != "facts":
+        if name not in WITHOUT_TURN:
             take_turn(root)
-        if request["command"] == "run":
+        if name == "run":
             run(root, request, stream)
-            return
-        if request["command"] == "put":
+        elif name == "hold":
+            hold(root, request)
+        elif name == "put":
             answer(put(root, request, stream), [])
-            return
-        answer(commands[request["command"]](root, request), [])
+        else:
+            answer(commands[name](root, request), [])
     except RefusalError as refusal:
         answer({"error": str(refusal), "kind": refusal.kind}, [])
     except OSError as error:

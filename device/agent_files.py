@@ -7,33 +7,49 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .agent_protocol import RefusalError
-
-DAY = 86400
+from .agent_protocol import CHUNK, RefusalError, stay_alive_only_with_a_host, wait_no_more
 
 
 def missing(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Which of `objects` (hashes) and `paths` are not here."""
+    """Which of `paths` are not here, and of which of `objects` (hashes) how many bytes are."""
+    absent = [sha256 for sha256 in request["objects"] if not inside(root, f"objects/{sha256}").is_file()]
     return {
-        "objects": [sha for sha in request["objects"] if not (root / "objects" / sha).is_file()],
+        "objects": {sha256: size_of(part_of(inside(root, f"objects/{sha256}"))) for sha256 in absent},
         "paths": [name for name in request["paths"] if not inside(root, name).exists()],
     }
+
+
+def part_of(target: Path) -> Path:
+    """What there is of a file that is still on its way."""
+    return target.with_name(f"{target.name}.part")
+
+
+def size_of(path: Path) -> int:
+    """In bytes; 0 where there is no file."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def verify(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Whether the folder `path` holds `contents` (name -> sha256); damaged objects are taken away."""
     folder = inside(root, request["path"])
     if not folder.is_dir():
-        return {"whole": False}
+        return {"whole": False, "proofs": []}
+    mark_used(folder)
     hashes = {name: file_hash(inside(folder, name)) for name in request["contents"]}
     damaged = [sha256 for name, sha256 in request["contents"].items() if hashes[name] != sha256]
     for sha256 in damaged:  # a file of a release is a link to its object
         inside(root, f"objects/{sha256}").unlink(missing_ok=True)
-    return {"whole": not damaged}
+    proofs = sorted(str(path.relative_to(root)) for path in folder.parent.glob(f"{folder.name}.*.json"))
+    return {"whole": not damaged, "proofs": proofs}
+
+
+def mark_used(folder: Path) -> None:
+    """What was used last is kept longest."""
+    if folder.is_dir():
+        os.utime(folder)
 
 
 def file_hash(path: Path) -> str:
@@ -64,46 +80,78 @@ def put(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]
     if needed > free:
         raise RefusalError("space", f"{needed / 1e6:.1f} MB are needed below {root}, {free / 1e6:.1f} MB are free")
     for file in request["files"]:
-        receive(stream, inside(root, f"objects/{file['sha256']}"), file["size"], file["sha256"])
+        receive(stream, inside(root, f"objects/{file['sha256']}"), file)
     return {"stored": len(request["files"])}
 
 
-def receive(stream: BinaryIO, target: Path, size: int, sha256: str) -> None:
-    """`size` bytes from `stream` into `target`, which appears only if their hash is right."""
+def receive(stream: BinaryIO, target: Path, file: dict[str, Any]) -> None:
+    """A file's bytes from its `start` on, out of `stream`: `target` appears only if the hash of all is right.
+
+    What was there before a cut stays, for the next time.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    digest, left = hashlib.sha256(), size
-    try:
-        with part.open("wb") as file:
-            while left:
-                chunk = stream.read(min(left, 1 << 16))
-                if not chunk:
-                    raise RefusalError("cut", f"the connection ended {left} bytes before the end of {target.name}")
-                file.write(chunk)
-                digest.update(chunk)
-                left -= len(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        if digest.hexdigest() != sha256:
-            raise RefusalError("hash", f"{target.name} arrived with the hash {digest.hexdigest()}")
-        part.replace(target)
-    finally:
+    part, start = part_of(target), file.get("start", 0)
+    if start != size_of(part):
         part.unlink(missing_ok=True)
+    if start > size_of(part):
+        raise RefusalError("cut", f"what was there of {target.name} is gone; try again")
+    try:
+        with part.open("ab") as out:
+            append(stream, out, file["size"] - start, target.name)
+        if file_hash(part) != file["sha256"]:
+            raise RefusalError("hash", f"{target.name} arrived damaged; try again")
+        part.replace(target)
+    except RefusalError as refusal:
+        if refusal.kind != "cut":
+            part.unlink()
+        raise
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def append(stream: BinaryIO, out: BinaryIO, left: int, name: str) -> None:
+    """`left` bytes from `stream` to `out`, onto the disk."""
+    while left:
+        stay_alive_only_with_a_host()
+        chunk = stream.read(min(left, CHUNK))
+        wait_no_more()
+        if not chunk:
+            raise RefusalError("cut", f"the connection ended {left} bytes before the end of {name}")
+        out.write(chunk)
+        left -= len(chunk)
+    out.flush()
+    os.fsync(out.fileno())
 
 
 def tree(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Make a folder of objects that are here already: `path`, and `contents` as name -> sha256."""
+    """Make a folder of objects that are here already: `path`, and `contents` as name -> sha256.
+
+    In a folder that is there, file by file takes the place of a damaged one: `current` never points at nothing.
+    """
     target = inside(root, request["path"])
-    with building(target) as new:
-        for name, sha256 in request["contents"].items():
-            place = inside(new, name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            source = inside(root, f"objects/{sha256}")
-            if file_hash(source) != sha256:
-                source.unlink(missing_ok=True)
-                raise RefusalError("hash", f"{name} is damaged on the board; deploy again to push it anew")
-            link(source, place)
+    if target.is_dir():
+        fill(root, target, request["contents"])
+        os.sync()
+    else:
+        with building(target) as new:
+            fill(root, new, request["contents"])
     return {"path": str(target)}
+
+
+def fill(root: Path, folder: Path, contents: dict[str, str]) -> None:
+    """Each file that is not there, or not what it should be."""
+    for name, sha256 in contents.items():
+        place, source = inside(folder, name), inside(root, f"objects/{sha256}")
+        if file_hash(place) == sha256:
+            continue
+        if file_hash(source) != sha256:
+            source.unlink(missing_ok=True)
+            raise RefusalError("hash", f"{name} is damaged on the board; deploy again to push it anew")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part_of(place).unlink(missing_ok=True)
+        link(source, part_of(place))
+        part_of(place).replace(place)
 
 
 def link(source: Path, place: Path) -> None:
@@ -118,31 +166,22 @@ def link(source: Path, place: Path) -> None:
 def building(target: Path) -> Any:
     """A fresh folder that becomes `target` when the block ends well, and vanishes otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    sweep_out(target.parent, "*.part")
+    for left in target.parent.glob("*.part"):  # nobody else works here: these are of an agent that was killed
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     new = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent))
     try:
         yield new
         os.sync()
-        replace_folder(new, target)
+        new.rename(target)
+        on_disk(target.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def replace_folder(new: Path, target: Path) -> None:
-    """`new` as `target`, in place of a damaged one, or the old one back."""
-    aside = new.with_suffix(".aside.part")
-    if target.is_dir():
-        target.rename(aside)
+def on_disk(folder: Path) -> None:
+    """Wait until the names in a folder would survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        new.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def sweep_out(folder: Path, pattern: str) -> None:
-    """Remove what a power cut left behind a day ago or earlier."""
-    for path in folder.glob(pattern):
-        if path.stat().st_mtime < time.time() - DAY:
-            shutil.rmtree(path, ignore_errors=True)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 ANSWER = "TONEARM-1 "
 PROGRESS = "TONEARM-1-PROGRESS "
+ALIVE_SECONDS = 2
+SILENT_SECONDS = 60  # a host that neither sends nor reads for so long is gone
+CHUNK = 1 << 16
+
+_speaking = threading.Lock()
+_answered = threading.Event()
 
 
 class RefusalError(Exception):
@@ -20,12 +28,46 @@ class RefusalError(Exception):
         self.kind = kind
 
 
+def stay_alive_only_with_a_host() -> None:
+    """Begin to wait for the host: a cable that was pulled is no end of file, and a lock would be held for good."""
+    signal.alarm(SILENT_SECONDS)  # its default action ends the process, and with it every lock
+
+
+def wait_no_more() -> None:
+    """The host was there."""
+    signal.alarm(0)
+
+
+def keep_saying_that_it_works() -> None:
+    """Say so until the answer: a host that hears nothing can tell a dead board from a busy one."""
+    threading.Thread(target=_say_so, daemon=True).start()
+
+
+def _say_so() -> None:
+    while not _answered.wait(ALIVE_SECONDS):
+        with _speaking:
+            if _answered.is_set():
+                return
+            try:
+                os.write(1, PROGRESS.encode() + b"\n")
+            except OSError:
+                return
+
+
 def answer(header: dict[str, Any], paths: list[Path]) -> None:
     """Write the answer's line and the files' bytes."""
     header = {**header, "files": [{"name": path.name, "size": path.stat().st_size} for path in paths]}
-    out = sys.stdout.buffer
-    out.write((ANSWER + json.dumps(header) + "\n").encode())
+    with _speaking:
+        _answered.set()
+    _write((ANSWER + json.dumps(header) + "\n").encode())
     for path in paths:
         with path.open("rb") as file:
-            shutil.copyfileobj(file, out)
-    out.flush()
+            for chunk in iter(lambda: file.read(CHUNK), b""):
+                _write(chunk)
+
+
+def _write(content: bytes) -> None:
+    stay_alive_only_with_a_host()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+    wait_no_more()

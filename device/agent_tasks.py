@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .agent_files import building, inside, receive, sweep_out
+from .agent_files import building, inside, mark_used, receive
 from .agent_protocol import PROGRESS, RefusalError, answer
 
 TAIL = 400  # characters of a dead process's last line that travel back
@@ -103,13 +104,15 @@ def last_line(text: str) -> str:
 def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
     """Run the runner in a job folder: files in, record and files out, the folder gone."""
     jobs = root / "jobs"
-    jobs.mkdir(parents=True, exist_ok=True)
-    sweep_out(jobs, "*")
+    shutil.rmtree(jobs, ignore_errors=True)  # nobody else works here: this is of an agent that was killed
+    jobs.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=jobs) as name:
         job = Path(name)
         for file in request["files"]:
-            receive(stream, inside(job, file["name"]), file["size"], file["sha256"])
+            receive(stream, inside(job, file["name"]), file)
         (job / "request.json").write_text(json.dumps(request["request"]))
+        for part in ("runtime", "runner"):
+            mark_used(inside(root, request[part]))
         path = os.pathsep.join(str(inside(root, request[part])) for part in ("runtime", "runner"))
         done = run_python(["-m", "tonearm.runtime.runner", "request.json"], Path(path), job, request["deadline"])
         record = job / "record.json"

@@ -4,6 +4,7 @@ DeviceError
 ├── BoardError             a board can't be started or used
 │   ├── UnknownBoardError  no board of that name
 │   ├── UnreachableError   it does not answer, or the connection broke
+│   ├── BusyError          somebody else works on it
 │   ├── HostKeyError       its host key is unknown or has changed
 │   └── AgentError         it answers, and can't do what was asked
 │       └── NoSpaceError   because its disk is full
@@ -26,6 +27,10 @@ class UnknownBoardError(BoardError):
 
 class UnreachableError(BoardError):
     """Nothing answers there, nobody is let in, or the connection broke."""
+
+
+class BusyError(BoardError):
+    """Somebody else works on the board, and goes on."""
 
 
 class HostKeyError(BoardError):

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -191,11 +191,20 @@ def push_objects(
     """Push what of `uploads` the board does not hold yet, by hash; the number of bytes."""
     by_hash = {upload.entry["sha256"]: upload for upload in uploads}
     state, _ = connection.ask("missing", objects=list(by_hash), paths=[])
-    missing = [upload for sha256, upload in by_hash.items() if sha256 in state.get("objects", by_hash)]
-    total = sum(len(upload.content) for upload in missing)
+    missing = [replace(by_hash[sha256], start=start) for sha256, start in _absent(connection, state, by_hash).items()]
+    total = sum(len(upload.content) - upload.start for upload in missing)
     if missing:
         progress(text, 0, total)
         connection.ask(
             "put", missing, on_sent=lambda sent, total: progress(text, sent, total), headroom=headroom * total
         )
     return total
+
+
+def _absent(connection: Connection, state: dict[str, Any], wanted: dict[str, Upload]) -> dict[str, int]:
+    """The hashes that the board says it does not have, and how many bytes of each it has got so far."""
+    try:
+        told = {str(sha256): int(size) for sha256, size in state["objects"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AgentError(f"{connection.name}: what it says it has makes no sense: {error!r}") from error
+    return {sha256: min(max(told[sha256], 0), len(wanted[sha256].content)) for sha256 in wanted if sha256 in told}

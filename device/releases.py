@@ -12,7 +12,7 @@ from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.runner import FORMAT
 from .errors import AgentError
 from .provision import Progress, Site, missing_paths, push_tree
-from .ssh import ANSWER_SECONDS, Connection, Sent, Upload
+from .ssh import Connection, Sent, Upload
 
 TASK_SECONDS = 900
 
@@ -113,7 +113,7 @@ def run_task(
         runner=site.runner,
         fetch=fetch or [],
         on_progress=on_progress,
-        seconds=deadline + ANSWER_SECONDS,
+        seconds=deadline,
         deadline=deadline,
         request={"format": FORMAT, "bundle": bundle, **request},
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import shlex
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -20,7 +22,8 @@ from .errors import AgentError, NoSpaceError, UnreachableError
 ANSWER = b"TONEARM-1 "
 PROGRESS = b"TONEARM-1-PROGRESS "
 CHUNK = 1 << 15
-ANSWER_SECONDS = 900
+SILENCE_SECONDS = 30  # the agent says every two that it works
+DEAD_PEER_SECONDS = 60
 MAXIMUM_HEADER = 1 << 22
 
 Sent = Callable[[int, int], None]
@@ -32,6 +35,7 @@ class Upload:
 
     name: str
     content: bytes
+    start: int = 0  # so many bytes of it are there already
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -39,6 +43,7 @@ class Upload:
         return {
             "name": self.name,
             "size": len(self.content),
+            "start": self.start,
             "sha256": hashlib.sha256(self.content).hexdigest(),
         }
 
@@ -46,11 +51,17 @@ class Upload:
 class Connection:
     """An authenticated connection to a board whose host key is known; a context manager."""
 
-    def __init__(self, name: str, endpoint: Endpoint, root: str = "~/.tonearm") -> None:
-        """Connect to `endpoint`, which people call `name`; everything we do there stays below `root`."""
-        self.name, self.root = name, root
+    def __init__(
+        self, name: str, endpoint: Endpoint, root: str = "~/.tonearm", silence: float = SILENCE_SECONDS
+    ) -> None:
+        """Connect to `endpoint`, which people call `name`; everything we do there stays below `root`.
+
+        A board that says nothing for `silence` seconds, and takes nothing, counts as gone.
+        """
+        self.name, self.root, self.silence = name, root, silence
         self.bytes_sent = 0
         self._client = open_client(name, endpoint)
+        _notice_a_dead_peer(self._transport())
 
     def __enter__(self) -> Connection:
         return self
@@ -64,33 +75,69 @@ class Connection:
         uploads: Sequence[Upload] = (),
         on_sent: Sent = lambda sent, total: None,
         on_progress: Sent = lambda done, total: None,
-        seconds: float = ANSWER_SECONDS,
+        seconds: float = 0,
         **arguments: Any,
     ) -> tuple[dict[str, Any], dict[str, bytes]]:
         """One request to the agent: its answer and the files that came with it, by name.
 
+        Args:
+            command: one of the agent's.
+            uploads: what goes along.
+            on_sent: called with the bytes sent and their total.
+            on_progress: called with what the board says is done, of how much.
+            seconds: how long the board may be silent, beyond the usual.
+            arguments: of the command.
+
         Raises:
             AgentError: with what the board said, when it can't.
             NoSpaceError: when its disk is full.
-            UnreachableError: when the connection breaks.
+            UnreachableError: when the connection breaks, or the board is silent.
         """
+        answer, files, channel = self.start(command, uploads, on_sent, on_progress, seconds, **arguments)
+        channel.close()
+        return answer, files
+
+    def start(
+        self,
+        command: str,
+        uploads: Sequence[Upload] = (),
+        on_sent: Sent = lambda sent, total: None,
+        on_progress: Sent = lambda done, total: None,
+        seconds: float = 0,
+        **arguments: Any,
+    ) -> tuple[dict[str, Any], dict[str, bytes], paramiko.Channel]:
+        """As `ask`, and the channel to an agent that may go on listening."""
         entries = [upload.entry for upload in uploads]
         request = {"command": command, "root": self.root, "files": entries, **arguments}
+        with self._translated(), contextlib.ExitStack() as closing:
+            channel = closing.enter_context(self._open())
+            channel.settimeout(self.silence + seconds)
+            self._send(channel, json.dumps(request).encode() + b"\n", _with_progress(uploads, on_sent))
+            answer, files = self._answer(channel, on_progress)
+            closing.pop_all()
+            return answer, files, channel
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with self._open() as channel:
-                channel.settimeout(seconds)
-                self._send(channel, json.dumps(request).encode() + b"\n", _with_progress(uploads, on_sent))
-                return self._answer(channel, on_progress)
+            yield
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"{self.name}: neither took nor said anything for a while; is it still on, and its network? Try again"
+            ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise UnreachableError(f"{self.name}: the connection broke ({error or 'closed'}); try again") from error
 
-    def _open(self) -> paramiko.Channel:
-        """A channel with Python at the other end, which waits for the agent's source."""
+    def _transport(self) -> paramiko.Transport:
         transport = self._client.get_transport()
         if transport is None or not transport.is_active():
             raise EOFError("not connected any more")
-        channel = transport.open_session(timeout=CONNECT_SECONDS)
-        channel.settimeout(ANSWER_SECONDS)
+        return transport
+
+    def _open(self) -> paramiko.Channel:
+        """A channel with Python at the other end, which waits for the agent's source."""
+        channel = self._transport().open_session(timeout=self.silence)
+        channel.settimeout(self.silence)
         channel.exec_command(f"python3 -I -S -c {shlex.quote(BOOTSTRAP)} {len(agent_source())}")
         return channel
 
@@ -146,7 +193,7 @@ class Connection:
         return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
 
 
-AGENT = ("protocol", "facts", "files", "releases", "tasks")  # each after those it imports
+AGENT = ("protocol", "facts", "files", "releases", "tasks", "turn")  # each after those it imports
 
 
 @functools.cache
@@ -173,6 +220,16 @@ else:
 """
 
 
+def _notice_a_dead_peer(transport: paramiko.Transport) -> None:
+    """Let the kernel find out by itself that nobody is there any more: nothing that a measurement would feel."""
+    if isinstance(transport.sock, socket.socket):
+        transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_SECONDS // 4)
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_SECONDS // 4)
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000)
+
+
 def _tell(line: bytes, on_progress: Sent) -> None:
     """Pass on a line `done total`; anything else is somebody's chatter."""
     words = line.split()
@@ -182,9 +239,9 @@ def _tell(line: bytes, on_progress: Sent) -> None:
 
 def _with_progress(uploads: Sequence[Upload], on_sent: Sent) -> Iterator[bytes]:
     """The uploads in chunks, telling how much has gone."""
-    total, sent = sum(len(upload.content) for upload in uploads), 0
+    total, sent = sum(len(upload.content) - upload.start for upload in uploads), 0
     for upload in uploads:
-        for start in range(0, len(upload.content), CHUNK):
+        for start in range(upload.start, len(upload.content), CHUNK):
             chunk = upload.content[start : start + CHUNK]
             yield chunk
             sent += len(chunk)

@@ -84,7 +84,7 @@ def test_files_are_stored_under_their_hash(loopback: Connection, root: Path) -> 
 
 
 def test_a_file_with_another_hash_is_refused_and_leaves_nothing(loopback: Connection, root: Path) -> None:
-    with pytest.raises(AgentError, match="arrived with the hash") as refused:
+    with pytest.raises(AgentError, match="arrived damaged") as refused:
         loopback.ask("put", [Claimed("x", b"spoilt on the way")])
     assert refused.value.kind == "hash"
     assert files_below(root) == []

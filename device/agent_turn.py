@@ -1,0 +1,64 @@
+"""How the agent holds the board for one host at a time.
+
+Each turn is a process that has a lock on a file: the kernel takes it back however the process ends, so a lock can't
+outlive it. A host that vanishes without a word (a pulled cable) is found by its silence: each line it sends says for
+how many seconds it may be silent from then on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import time
+from pathlib import Path
+from typing import Any
+
+from .agent_protocol import answer
+
+LONGEST_NAME = 200
+ASK_AGAIN_SECONDS = 0.1
+
+
+def take_turn(root: Path) -> None:
+    """Wait until no other request works here: two at once would spoil what one of them measures."""
+    fcntl.flock(os.open(root, os.O_RDONLY), fcntl.LOCK_EX)
+
+
+def hold(root: Path, request: dict[str, Any]) -> None:
+    """Hold the board as long as standard input goes on; or say who holds it, after `wait` seconds."""
+    with (root / "turn").open("a+", errors="replace") as file:
+        if not locked(file.fileno(), request["wait"]):
+            file.seek(0)
+            age = max(0, int(time.time() - (root / "turn").stat().st_mtime))
+            answer({"held_by": file.read(LONGEST_NAME) or "somebody", "for_seconds": age}, [])
+            return
+        with contextlib.suppress(OSError):  # a full disk is no reason to be kept from making room
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), request["who"][:LONGEST_NAME].encode())
+        answer({"held_by": "", "for_seconds": 0}, [])
+        listen(request["silence"])
+
+
+def locked(descriptor: int, seconds: float) -> bool:
+    """Whether the lock could be had within so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(ASK_AGAIN_SECONDS)
+        else:
+            return True
+
+
+def listen(silence: float) -> None:
+    """Until the end of input, or a longer silence than was announced."""
+    while select.select([0], [], [], silence)[0]:
+        words = os.read(0, 1 << 10).split()  # several lines may have come at once: the last one counts
+        if not words:
+            return
+        silence = float(words[-1])

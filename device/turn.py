@@ -1,0 +1,86 @@
+"""The board to ourselves: one host at a time deploys, plays or measures there."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import paramiko
+
+from .errors import BusyError, UnreachableError
+from .facts import printable
+from .image import Progress
+from .ssh import Connection
+
+ASK_SECONDS = 5  # that the board waits before it says who is there
+PATIENCE_SECONDS = 900
+BEAT_SECONDS = 15
+SILENCE_SECONDS = 60  # after which the board gives it to the next
+
+
+class Turn:
+    """A held board; `quietly` while something is measured there, `check` before something is changed."""
+
+    def __init__(self, name: str, channel: paramiko.Channel) -> None:
+        self._name, self._channel = name, channel
+        self._over = threading.Event()
+        self._speaking = threading.Lock()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def check(self) -> None:
+        """`UnreachableError` when the board is not ours any more."""
+        if self._channel.closed or self._channel.exit_status_ready():
+            raise UnreachableError(f"{self._name}: it was given to another host, for it had not heard of us; try again")
+
+    @contextlib.contextmanager
+    def quietly(self, seconds: float) -> Iterator[None]:
+        """Nothing is sent for up to so many seconds: a packet every now and then would be measured, too."""
+        with self._speaking:
+            self._say(seconds + SILENCE_SECONDS)
+            yield
+            self._say(SILENCE_SECONDS)
+
+    def end(self) -> None:
+        """Give the board back."""
+        self._over.set()
+        self._channel.close()
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            with self._speaking:
+                self._say(SILENCE_SECONDS)
+
+    def _say(self, silence: float) -> None:
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # `check` tells
+            self._channel.sendall(b"%d\n" % silence)
+
+
+@contextlib.contextmanager
+def turn(connection: Connection, what: str, progress: Progress, patience: float = PATIENCE_SECONDS) -> Iterator[Turn]:
+    """Hold the board for as long as the block lasts; nobody else's work there goes on meanwhile.
+
+    Raises:
+        BusyError: somebody else had it for longer than `patience` seconds; it says who.
+    """
+    who = f"{getpass.getuser()}@{socket.gethostname()}: {what}"
+    held = Turn(connection.name, _wait(connection, who, progress, time.monotonic() + patience))
+    try:
+        yield held
+    finally:
+        held.end()
+
+
+def _wait(connection: Connection, who: str, progress: Progress, deadline: float) -> paramiko.Channel:
+    while True:
+        said, _, channel = connection.start("hold", who=who, wait=ASK_SECONDS, silence=SILENCE_SECONDS)
+        if not said.get("held_by") and said.get("for_seconds") == 0:
+            return channel
+        channel.close()
+        holder = f"{printable(said.get('held_by'))} (for {printable(said.get('for_seconds'))} s now)"
+        if time.monotonic() > deadline:
+            raise BusyError(f"{connection.name} is in use by {holder}; try again when they are done")
+        progress(f"wait for {connection.name}, in use by {holder}", 0, 0)
