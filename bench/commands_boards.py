@@ -10,6 +10,7 @@ from ..device import virtual
 from ..device.facts import read_facts
 from . import bundles, controls
 from .arguments import Commands, add_command, add_on, add_what, positive
+from .commands_releases import add_releases, add_rollback
 from .console import out, say, stage
 from .deploy import deploy, describe
 
@@ -144,6 +145,8 @@ def add_board(commands: Commands) -> None:
     command = add_command(commands, "board", "list boards, start, stop or look at one", "board info virtual")
     actions = command.add_subparsers(metavar="ACTION", required=True)
     actions.add_parser("list", help="all boards by name").set_defaults(run=_board_list)
+    add_releases(actions)
+    add_rollback(actions)
     for name, about, run in (
         ("up", "start a virtual board", _board_up),
         ("down", "stop a virtual board; its disk is kept", _board_down),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..device.boards import board, is_virtual
 from ..device.provision import Site, prepare
-from ..device.releases import Release, install, is_proven, keep_proof, prove, switch
+from ..device.releases import TASK_SECONDS, Release, install, is_proven, keep_proof, prove, switch
 from ..device.ssh import Connection
+from ..device.turn import turn
 from ..runtime.bundle import Bundle
 from .console import Report
 
@@ -16,11 +18,11 @@ VIRTUAL_FRAMES = 64  # a quarter of a second, or two blocks: the virtual board i
 
 @dataclass(frozen=True)
 class Deployed:
-    """A release that is current on a board; `error` is None when it had been proven before."""
+    """A release that is current on a board; `parity` as `prove` gives it, None when it had been proven before."""
 
     path: str
     pushed: int
-    error: float | None
+    parity: list[dict[str, Any]] | None
 
 
 def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
@@ -32,30 +34,55 @@ def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
     """
     bundle.check_files()
     with board(name, report) as connection:
+        return deploy_over(connection, bundle, report)
+
+
+def deploy_over(connection: Connection, bundle: Bundle, report: Report, deadline: float = TASK_SECONDS) -> Deployed:
+    """As `deploy`, over a connection that is there; the proof has `deadline` seconds."""
+    with turn(connection, f"deploy {bundle.name}", report) as held:
         site = prepare(connection, report)
         release = install(connection, bundle, report)
-        error = ensure_proven(connection, site, bundle, release, report)
-        switch(connection, release)
-    return Deployed(release.path, release.pushed, error)
+        parity = ensure_proven(connection, site, bundle, release, report, deadline)
+        held.check()
+        switch(connection, release, (site.runtime, site.runner))
+    return Deployed(release.path, release.pushed, parity)
 
 
-def ensure_proven(connection: Connection, site: Site, bundle: Bundle, release: Release, report: Report) -> float | None:
-    """Prove a release where it has not been proven yet: its greatest error, of full scale, or None."""
-    if is_proven(connection, site, release):
+def ensure_proven(
+    connection: Connection,
+    site: Site,
+    bundle: Bundle,
+    release: Release,
+    report: Report,
+    deadline: float = TASK_SECONDS,
+) -> list[dict[str, Any]] | None:
+    """Prove a release where it has not been proven yet: what `prove` gives, or None."""
+    if is_proven(site, release):
         return None
     frames = VIRTUAL_FRAMES if is_virtual(connection.name) else None
     about = f"prove that {bundle.name} streams there as trained"
-    parity = prove(connection, site, bundle, release, frames, lambda done, total: report(about, done, total))
+    parity = prove(connection, site, bundle, release, frames, lambda done, total: report(about, done, total), deadline)
     keep_proof(connection, site, release, parity)
-    return max(entry["error"] for entry in parity)
+    return parity
 
 
 def describe(name: str, bundle: Bundle, deployed: Deployed) -> str:
     """A line about a deploy."""
-    proof = (
-        "proven before"
-        if deployed.error is None
-        else f"differs from its golden vectors by at most {deployed.error:.1e} of full scale"
-    )
     pushed = f"{deployed.pushed / 1e6:.2f} MB pushed" if deployed.pushed else "0 bytes pushed, all there already"
-    return f"{bundle.name} is current on {name} ({deployed.path}): {pushed}; {proof}"
+    return f"{bundle.name} is current on {name} ({deployed.path}): {pushed}; {_proof(name, bundle, deployed.parity)}"
+
+
+def _proof(name: str, bundle: Bundle, parity: list[dict[str, Any]] | None) -> str:
+    if parity is None:
+        return "proven before"
+    error = max(entry["error"] for entry in parity)
+    smoke = ", ".join(_smoke(name, bundle, entry) for entry in parity)
+    unit = "M instructions" if is_virtual(name) else "% of its time"
+    return f"differs from its golden vectors by at most {error:.1e} of full scale; a step took, in {unit}: {smoke}"
+
+
+def _smoke(name: str, bundle: Bundle, entry: dict[str, Any]) -> str:
+    """How long a step took while it was proven: enough to see whether it is worth measuring."""
+    step_ns, block = entry["step_ns"], entry["block"]
+    figure = step_ns / 1e6 if is_virtual(name) else step_ns * 1e-7 * bundle.sample_rate / block
+    return f"{figure:.2g} at block {block}"

@@ -10,6 +10,7 @@ from ..device.boards import board
 from ..device.provision import prepare
 from ..device.releases import install, run_task
 from ..device.ssh import Upload
+from ..device.turn import turn
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, read_arrays, write_arrays
 from .console import Report
@@ -33,7 +34,7 @@ def render_on(
     uploads = [Upload("inputs.npz", archive.getvalue())]
     block = max(bundle.graphs) if block is None else block
     bundle.graph(block)
-    with board(name, report) as connection:
+    with board(name, report) as connection, turn(connection, f"play {bundle.name}", report):
         site = prepare(connection, report)
         release = install(connection, bundle, report)
         request = {

@@ -18,10 +18,11 @@ from .endpoint import Endpoint
 from .errors import UnknownBoardError
 from .loopback import loopback_folder, serve
 from .provision import Progress
-from .ssh import Connection
+from .ssh import SILENCE_SECONDS, Connection
 
 LOOPBACK = "loopback"
 VIRTUAL = "virtual"
+VIRTUAL_SILENCE_SECONDS = 300  # its seconds are as long as its instructions take
 _OPTIONAL = {"user": str, "port": int, "key": str}
 
 
@@ -118,7 +119,8 @@ def board(name: str, progress: Progress = lambda text, done, total: None) -> Ite
         return
     endpoint = machine.start(name, progress) if is_virtual(name) else find_endpoint(name)
     progress(f"connect to {name}", 0, 0)
-    with Connection(name, endpoint) as connection:
+    silence = VIRTUAL_SILENCE_SECONDS if is_virtual(name) else SILENCE_SECONDS
+    with Connection(name, endpoint, silence=silence) as connection:
         yield connection
 
 

@@ -5,24 +5,29 @@ Until the last step the board runs what it ran before; a cut cable at any moment
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.runner import FORMAT
-from .errors import AgentError
-from .provision import Progress, Site, missing_paths, push_tree
+from .errors import AgentError, NoSpaceError
+from .facts import printable
+from .provision import Progress, Site, push_tree
 from .ssh import Connection, Sent, Upload
 
 TASK_SECONDS = 900
+KEEP = 8  # releases on a board, those used last
+FEWEST = 1  # where the disk is full
 
 
 @dataclass(frozen=True)
 class Release:
-    """A bundle on a board: its folder below the root, and how many bytes had to be pushed for it."""
+    """A bundle on a board: its folder below the root, how many bytes had to be pushed for it, its proofs' paths."""
 
     path: str
     pushed: int
+    proofs: frozenset[str] = frozenset()
 
 
 def release_path(bundle: Bundle) -> str:
@@ -42,9 +47,15 @@ def install(connection: Connection, bundle: Bundle, progress: Progress = lambda 
     contents = {MANIFEST: bundle.digest, **{name: file.sha256 for name, file in bundle.files.items()}}
     state, _ = connection.ask("verify", path=path, contents=contents)
     if state.get("whole") is True:
-        return Release(path, 0)
+        return Release(path, 0, frozenset(map(str, state.get("proofs") or [])))
     files = {name: (bundle.folder / name).read_bytes() for name in contents}
-    return Release(path, push_tree(connection, path, files, progress))
+    try:
+        return Release(path, push_tree(connection, path, files, progress))
+    except NoSpaceError:
+        freed, _ = connection.ask("prune", release=path, keep=FEWEST, tools=[])
+        if not freed.get("pruned"):
+            raise
+        return Release(path, push_tree(connection, path, files, progress))
 
 
 def prove(
@@ -54,17 +65,19 @@ def prove(
     release: Release,
     frames: int | None = None,
     on_progress: Sent = lambda done, total: None,
+    deadline: float = TASK_SECONDS,
 ) -> list[dict[str, Any]]:
-    """Play the golden controls through every graph on the board: `{"block", "frames", "error"}` each.
+    """Play the golden controls through every graph on the board: `{"block", "frames", "error", "step_ns"}` each.
 
     Raises:
         AgentError: naming the first block and output that differ from PyTorch.
     """
     request = {"task": "parity", "blocks": sorted(bundle.graphs), "frames": frames}
-    record, _ = run_task(connection, site, release, request, on_progress=on_progress)
+    record, _ = run_task(connection, site, release, request, on_progress=on_progress, deadline=deadline)
     try:
         return [
-            {"block": int(e["block"]), "frames": int(e["frames"]), "error": float(e["error"])} for e in record["parity"]
+            {"error": float(e["error"]), **{key: int(e[key]) for key in ("block", "frames", "step_ns")}}
+            for e in record["parity"]
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise AgentError(f"{connection.name}: its record of parity makes no sense: {error!r}") from error
@@ -75,9 +88,9 @@ def proof_path(site: Site, release: Release) -> str:
     return f"{release.path}.{site.runtime.split('/')[1]}.{site.runner.split('/')[1]}.json"
 
 
-def is_proven(connection: Connection, site: Site, release: Release) -> bool:
+def is_proven(site: Site, release: Release) -> bool:
     """Whether the release has passed on this board with this runtime and runner."""
-    return not missing_paths(connection, [proof_path(site, release)])
+    return proof_path(site, release) in release.proofs
 
 
 def keep_proof(connection: Connection, site: Site, release: Release, parity: list[dict[str, Any]]) -> None:
@@ -85,9 +98,40 @@ def keep_proof(connection: Connection, site: Site, release: Release, parity: lis
     connection.ask("proof", path=proof_path(site, release), parity=parity)
 
 
-def switch(connection: Connection, release: Release) -> None:
-    """Make the release current, by one rename."""
-    connection.ask("switch", release=release.path)
+def switch(connection: Connection, release: Release, tools: Sequence[str] = ()) -> list[str]:
+    """Make the release current, by one rename, and remove old ones; their paths. `tools` are in use and stay."""
+    said, _ = connection.ask("switch", release=release.path, keep=KEEP, tools=list(tools))
+    return [printable(path) for path in said.get("pruned") or []]
+
+
+def releases(connection: Connection) -> dict[str, Any]:
+    """What is there: `current`, `previous`, and `releases` as `{"path", "bytes", "proven"}`, the newest first.
+
+    Raises:
+        AgentError: when what the board says makes no sense.
+    """
+    said, _ = connection.ask("releases")
+    try:
+        return {
+            "current": printable(said["current"]),
+            "previous": printable(said["previous"]),
+            "releases": [
+                {"path": printable(r["path"]), "bytes": int(r["bytes"]), "proven": bool(r["proven"])}
+                for r in said["releases"]
+            ],
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise AgentError(f"{connection.name}: what it says of its releases makes no sense: {error!r}") from error
+
+
+def rollback(connection: Connection, to: str = "") -> str:
+    """Go back to the release that was current before, or to the one that `to` names; its path.
+
+    Raises:
+        AgentError: there is none, or it is damaged; `current` is as it was.
+    """
+    said, _ = connection.ask("rollback", to=to)
+    return printable(said.get("current"))
 
 
 def run_task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | No
         frames: only the first so many frames, but at least two blocks; default: all.
 
     Returns:
-        `{"block", "frames", "error"}`, the error relative to full scale.
+        `{"block", "frames", "error", "step_ns"}`: the error relative to full scale, and the median time of a step,
+        the first one left out: a first impression, no measurement.
 
     Raises:
         ParityError: naming the first wrong block, output and sample.
@@ -48,13 +50,16 @@ def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | No
     streamed = min(max(frames or length, 2 * stream.frames + 1) + late, length)
     # The end of a cut clip leans on frames that were cut off: streamed, not compared.
     compared = length if streamed == length else streamed - late
-    got = stream.render({signal.name: golden[signal.name][:, :streamed] for signal in bundle.inputs})
+    signals = {signal.name: golden[signal.name][:, :streamed] for signal in bundle.inputs}
+    started: list[int] = []
+    got = stream.render(signals, lambda done, total: started.append(time.perf_counter_ns()))
     errors = []
     for signal in bundle.outputs:
         samples = compared * signal.width
         wanted = golden[signal.name][:samples]
         errors.append(_compare(stream, signal, wanted, got[signal.name][:samples]))
-    return {"block": stream.block, "frames": compared, "error": max(errors)}
+    step_ns = int(np.median(np.diff(started)[-max(1, len(started) - 2) :]))
+    return {"block": stream.block, "frames": compared, "error": max(errors), "step_ns": step_ns}
 
 
 def _compare(stream: Stream, signal: Signal, wanted: np.ndarray, got: np.ndarray) -> float:
