@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tonearm.device.endpoint import Endpoint
@@ -22,13 +22,15 @@ START_SECONDS = 20
 
 
 @contextlib.contextmanager
-def openssh(folder: Path, *lines: str) -> Iterator[Endpoint]:
+def openssh(folder: Path, *lines: str, home: str = "home", inside: Sequence[str] = ()) -> Iterator[Endpoint]:
     """OpenSSH on a free port, who may come in and which key it has; its configuration begins with `lines`.
 
-    Commands find this Python first, and their home is `folder / "home"`.
+    It is started by the command `inside`, if one is given. Commands find this Python first, and their home is
+    `folder / home`.
     """
-    home, port = folder / "home", free_port()
-    home.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    (folder / home).mkdir(parents=True, exist_ok=True)
+    at_home = str(folder / home).replace('"', '\\"')
     host_key, user_key = ensure_key(folder / "host_key"), ensure_key(folder / "user_key")
     (folder / "authorized").write_text(user_key + "\n")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -43,13 +45,14 @@ AuthorizedKeysFile "{folder}/authorized"
 StrictModes no
 UsePAM no
 KbdInteractiveAuthentication no
-SetEnv "HOME={home}" "PATH={path}"
+SetEnv "HOME={at_home}" "PATH={path}"
 """
     )
     if os.getuid() == 0:
         PRIVILEGES.mkdir(exist_ok=True)
     with (folder / "sshd.log").open("wb") as log:
-        server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
+        command = [*inside, str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
+        server = subprocess.Popen(command, stderr=log)
     try:
         _wait(port, server, folder / "sshd.log")
         yield Endpoint("127.0.0.1", port, getpass.getuser(), folder / "user_key", host_key)

@@ -1,0 +1,404 @@
+"""What a deploy survives: each fault tried on a real OpenSSH server, with a proxy for a cable.
+
+    python tests/faults.py                    the table: fault, tries, survived, lost
+    python tests/faults.py cut --tries 1000   one of them, more often
+
+Survived: afterwards `current` is the old release or the new one, whole, and the next deploy succeeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from cable import Cable
+from openssh import openssh
+from tonearm.bench.console import err, out, plain_table
+from tonearm.bench.deploy import deploy_over
+from tonearm.device.endpoint import Endpoint
+from tonearm.device.errors import DeviceError, NoSpaceError
+from tonearm.device.releases import release_path
+from tonearm.device.ssh import Connection
+from tonearm.export.write import export_bundle
+from tonearm.models.catalogue import load
+from tonearm.runtime.bundle import Bundle, read_bundle
+
+MODELS = ("hpn-reduced-flute", "hpn-reduced-flute+cd")
+TIME_OF_A_DEPLOY = 3.0  # seconds, about
+SILENCE = 6.0  # seconds; what a person would wait is longer
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board with a release on it, and another one to deploy there."""
+
+    endpoint: Endpoint
+    folder: Path
+    old: Bundle
+    new: Bundle
+    home: Path
+    lengths: dict[bool, int] = field(default_factory=dict)
+    """What a deploy carries over the cable, once known, by whether the release has been proven."""
+
+    @property
+    def root(self) -> Path:
+        """Where things lie on the board."""
+        return self.home / ".tonearm"
+
+
+def quiet(text: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def deploy(board: Board, bundle: Bundle, port: int = 0, silence: float = 30, deadline: float = 60) -> None:
+    """What `tonearm deploy` does, over a cable if its port is given."""
+    with Connection("board", replace(board.endpoint, port=port or board.endpoint.port), silence=silence) as connection:
+        deploy_over(connection, bundle, quiet, deadline)
+
+
+def check(board: Board) -> None:
+    """`current` is the old or the new release, whole; then deploy the new one, and it is current."""
+    current = read_bundle(board.root / "current")
+    current.check_files()
+    assert current.digest in (board.old.digest, board.new.digest)
+    deploy(board, board.new)
+    assert str((board.root / "current").readlink()) == release_path(board.new)
+    read_bundle(board.root / "current").check_files()
+
+
+def reset(board: Board, proven: bool) -> None:
+    """As before the new release came; its proof is kept if asked for, which saves a second."""
+    (board.root / "current").unlink()
+    (board.root / "current").symlink_to(release_path(board.old))
+    (board.root / "history").write_text(release_path(board.old) + "\n")
+    release = board.root / release_path(board.new)
+    shutil.rmtree(release, ignore_errors=True)
+    for proof in release.parent.glob(f"{release.name}.*.json") if not proven else ():
+        proof.unlink()
+    for path in (board.root / "objects").iterdir():
+        if path.suffix == ".part" or path.stat().st_nlink == 1:
+            path.unlink()
+
+
+def fails(board: Board, said: str = "", **how: float) -> None:
+    """A deploy that must not succeed, and say why; a traceback is no way to say it."""
+    try:
+        deploy(board, board.new, **how)  # type: ignore[arg-type]
+    except DeviceError as error:
+        assert said in str(error), str(error)
+    else:
+        raise AssertionError(f"a deploy succeeded that should say {said!r}")
+
+
+@contextlib.contextmanager
+def prepared(
+    folder: Path, bundles: tuple[Bundle, Bundle], home: str = "home", inside: Sequence[str] = ()
+) -> Iterator[Board]:
+    """A board behind OpenSSH on which the old release is current."""
+    with openssh(folder, home=home, inside=inside) as endpoint:
+        board = Board(endpoint, folder, *bundles, folder / home)
+        deploy(board, board.old)
+        yield board
+
+
+def random_byte(board: Board, seed: int, proven: bool) -> int:
+    """One of those that a deploy carries, after the board has been reset."""
+    if proven not in board.lengths:
+        reset(board, proven)
+        with Cable(board.endpoint.port) as cable:
+            deploy(board, board.new, cable.port)
+            board.lengths[proven] = cable.carried
+    reset(board, proven)
+    return random.Random(seed).randrange(1, board.lengths[proven])
+
+
+def cut(board: Board, seed: int) -> None:
+    """The connection is cut at a random byte."""
+    limit = random_byte(board, seed, proven=seed % 4 != 0)  # a quarter has the proof to do, too
+    with Cable(board.endpoint.port, limit) as cable, contextlib.suppress(DeviceError):
+        deploy(board, board.new, cable.port)
+    check(board)
+
+
+def pulled(board: Board, seed: int) -> None:
+    """From a random byte on nothing comes through, and neither end is told: a pulled cable."""
+    limit = random_byte(board, seed, proven=True)
+    with Cable(board.endpoint.port, limit, pulled=True) as cable:
+        with contextlib.suppress(DeviceError):
+            deploy(board, board.new, cable.port, SILENCE)
+        check(board)  # while the board still believes that the first host is there
+
+
+def slow(board: Board, seed: int) -> None:
+    """A link of 64 kB/s."""
+    reset(board, proven=False)
+    with Cable(board.endpoint.port, rate=64e3) as cable:
+        deploy(board, board.new, cable.port)
+    check(board)
+
+
+def far(board: Board, seed: int) -> None:
+    """A latency of 300 ms, there and back."""
+    reset(board, proven=False)
+    with Cable(board.endpoint.port, delay=0.15) as cable:
+        deploy(board, board.new, cable.port)
+    check(board)
+
+
+def processes(board: Board, words: str) -> list[int]:
+    """Those of the board whose command line has `words`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            at_home = f"HOME={board.home}\0".encode() in (folder / "environ").read_bytes()
+            if at_home and words.encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+@contextlib.contextmanager
+def signalled(board: Board, words: str, number: signal.Signals, after: float = 0) -> Iterator[None]:
+    """A process of the board gets a signal as soon as it is there, or a little later."""
+    over = threading.Event()
+
+    def strike() -> None:
+        while not over.wait(0.005):
+            if found := processes(board, words):
+                over.wait(after)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(found[0], number)
+                return
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def runner_killed(board: Board, seed: int) -> None:
+    """SIGKILL, which is what the kernel sends where memory runs out, too."""
+    reset(board, proven=False)
+    with signalled(board, "tonearm.runtime.runner", signal.SIGKILL, random.Random(seed).random()):
+        fails(board, "SIGKILL")
+    check(board)
+
+
+def runner_hangs(board: Board, seed: int) -> None:
+    """It is stopped, and its deadline ends it."""
+    reset(board, proven=False)
+    with signalled(board, "tonearm.runtime.runner", signal.SIGSTOP):
+        fails(board, "did not end within 3 s", deadline=3)
+    check(board)
+
+
+def agent_killed(board: Board, seed: int) -> None:
+    """SIGKILL for what works on the board on our behalf, at a random moment."""
+    reset(board, proven=False)
+    moment = random.Random(seed).random() * TIME_OF_A_DEPLOY
+    with signalled(board, "import sys", signal.SIGKILL, moment), contextlib.suppress(DeviceError):
+        deploy(board, board.new)
+    check(board)
+
+
+def host_killed(board: Board, seed: int) -> None:
+    """The process that deploys gets SIGKILL, at a random moment."""
+    reset(board, proven=False)
+    fresh = multiprocessing.get_context("spawn")
+    started = fresh.Event()
+    host = fresh.Process(target=deploy_and_tell, args=(started, board))
+    host.start()
+    assert started.wait(120)
+    host.join(random.Random(seed).random() * TIME_OF_A_DEPLOY)
+    host.kill()
+    host.join()
+    check(board)
+
+
+def deploy_and_tell(started: Event, board: Board) -> None:
+    """In a process of its own."""
+    started.set()
+    deploy(board, board.new)
+
+
+def two_at_once(board: Board, seed: int) -> None:
+    """Two hosts deploy two models: one after the other, whoever comes first."""
+    reset(board, proven=seed % 2 == 0)
+    with ThreadPoolExecutor(2) as hosts:
+        both = [hosts.submit(deploy, board, bundle) for bundle in (board.new, board.old)]
+        for one in both:
+            one.result()
+    check(board)
+
+
+def banner(board: Board, seed: int) -> None:
+    """The login shell prints things, one of which looks like an answer."""
+    greeting = board.home / ".bashrc"
+    greeting.write_text("echo 'Welcome to the board!'; printf 'TONEARM-1\\nTONEARM-1-PROGRESS nonsense\\n\\377\\n'\n")
+    try:
+        reset(board, proven=False)
+        deploy(board, board.new)
+        check(board)
+    finally:
+        greeting.unlink()
+
+
+def read_only(board: Board, seed: int) -> None:
+    """A home that can't be written to."""
+    reset(board, proven=False)
+    with mounted(board.home, "--bind", str(board.home)):
+        mount("-o", "remount,ro,bind", str(board.home))
+        fails(board, "Read-only file system")
+    check(board)
+
+
+def disk_full(board: Board, seed: int) -> None:
+    """A disk of a random size that is too small, on a board whose home is a disk of its own."""
+    reset(board, proven=False)
+    home = board.home
+    disk = shutil.disk_usage(home)
+    room = random.Random(seed).randrange(sum(file.size for file in board.new.files.values()))
+    mount("-o", f"remount,size={disk.used + room}", str(home))
+    with contextlib.suppress(NoSpaceError):  # the oldest release may have made room enough
+        deploy(board, board.new)
+    mount("-o", f"remount,size={disk.total}", str(home))
+    check(board)
+
+
+def mount(*arguments: str) -> None:
+    """As root, of this machine."""
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *arguments: str) -> Iterator[None]:
+    """Something mounted on a folder for as long as the block lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount(*arguments, str(folder))
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
+
+
+def nothing(board: Board, seed: int) -> None:
+    """Nothing but the board's own oddity."""
+    reset(board, proven=False)
+    deploy(board, board.new)
+    check(board)
+
+
+@contextlib.contextmanager
+def plain(folder: Path, bundles: tuple[Bundle, Bundle]) -> Iterator[Board]:
+    """A board like any other."""
+    with prepared(folder, bundles) as board:
+        yield board
+
+
+@contextlib.contextmanager
+def odd_path(folder: Path, bundles: tuple[Bundle, Bundle]) -> Iterator[Board]:
+    """A home with spaces, quotes and more in its path."""
+    with prepared(folder, bundles, """it's "my" $HOME; board""") as board:
+        yield board
+
+
+@contextlib.contextmanager
+def own_disk(folder: Path, bundles: tuple[Bundle, Bundle]) -> Iterator[Board]:
+    """A home that is a disk of its own."""
+    disk = mounted(folder / "home", "-t", "tmpfs", "-o", "size=400m", "none")
+    with disk, prepared(folder, bundles) as board:
+        yield board
+
+
+@contextlib.contextmanager
+def noexec(folder: Path, bundles: tuple[Bundle, Bundle]) -> Iterator[Board]:
+    """Nothing may be executed in /tmp, as the board sees it; only its home may."""
+    script = f"""mount --make-rprivate / && mkdir -p '{folder}' && mount --bind '{folder}' /mnt &&
+        mount --bind /tmp /tmp && mount -o remount,noexec,bind /tmp && mount --bind /mnt '{folder}' &&
+        exec "$0" "$@" """
+    with prepared(folder, bundles, inside=("unshare", "--mount", "sh", "-c", script)) as board:
+        yield board
+
+
+Fault = Callable[[Board, int], None]
+Place = Callable[[Path, tuple[Bundle, Bundle]], contextlib.AbstractContextManager[Board]]
+FAULTS: dict[str, tuple[str, int, Fault, Place]] = {
+    "cut": ("connection cut at a random byte", 200, cut, plain),
+    "pulled": ("cable pulled at a random byte: half-open", 2, pulled, plain),
+    "slow": ("link of 64 kB/s", 1, slow, plain),
+    "far": ("latency of 300 ms", 1, far, plain),
+    "runner-killed": ("runner killed: SIGKILL, as when memory runs out", 5, runner_killed, plain),
+    "runner-hangs": ("runner hangs", 2, runner_hangs, plain),
+    "agent-killed": ("board's side killed at a random moment", 10, agent_killed, plain),
+    "host-killed": ("host's side killed at a random moment", 5, host_killed, plain),
+    "two-at-once": ("two hosts deploy at once", 5, two_at_once, plain),
+    "banner": ("login shell that prints things", 1, banner, plain),
+    "odd-path": ("home with spaces and quotes", 1, nothing, odd_path),
+    "disk-full": ("disk full", 10, disk_full, own_disk),
+    "read-only": ("read-only home", 1, read_only, plain),
+    "noexec": ("temporary folder mounted noexec", 1, nothing, noexec),
+}
+AS_ROOT = {"disk-full", "read-only", "noexec"}  # they mount
+
+
+def bundles(folder: Path) -> tuple[Bundle, Bundle]:
+    """An old and a new one, of the same size and with other weights."""
+    old, new = (export_bundle(load(name), "flute", folder / name, (64,), weights=name).bundle for name in MODELS)
+    return old, new
+
+
+def tried(name: str, tries: int, both: tuple[Bundle, Bundle], seed: int = 0) -> list[str]:
+    """Try a fault so often; for each loss what went wrong."""
+    _, _, fault, place = FAULTS[name]
+    losses = []
+    with tempfile.TemporaryDirectory(prefix="tonearm-") as folder, place(Path(folder) / "board", both) as board:
+        for number in range(seed, seed + tries):
+            try:
+                fault(board, number)
+            except Exception:
+                losses.append(f"{name}, seed {number}: {traceback.format_exc()}")
+    return losses
+
+
+def main() -> None:
+    """Try them all, or those that are named, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("faults", nargs="*", choices=[[], *FAULTS], help="default: all")
+    parser.add_argument("--tries", type=int, help="default: as in the table below")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        both = bundles(Path(folder))
+        for name in options.faults or FAULTS:
+            about, tries, *_ = FAULTS[name]
+            tries = options.tries or tries
+            if name in AS_ROOT and os.getuid():
+                rows.append((about, "not tried: only root can mount", "", ""))
+                continue
+            start = time.monotonic()
+            losses = tried(name, tries, both, options.seed)
+            err.print(f"{name}  [{time.monotonic() - start:.0f} s]", *losses)
+            rows.append((about, str(tries), str(tries - len(losses)), str(len(losses))))
+    out.print(plain_table(("fault", "tries", "survived", "lost"), rows, ("fault",)))
+
+
+if __name__ == "__main__":
+    main()
