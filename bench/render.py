@@ -11,6 +11,7 @@ from ..device.provision import prepare
 from ..device.releases import install, run_task
 from ..device.ssh import Upload
 from ..runtime.bundle import Bundle
+from ..runtime.check import check_bundle
 from ..runtime.clip import UNREADABLE, read_arrays, write_arrays
 from .console import Report
 from .errors import BenchError
@@ -33,6 +34,7 @@ def render_on(
     uploads = [Upload("inputs.npz", archive.getvalue())]
     block = max(bundle.graphs) if block is None else block
     bundle.graph(block)
+    check_bundle(bundle)
     with board(name, report) as connection:
         site = prepare(connection, report)
         release = install(connection, bundle, report)
