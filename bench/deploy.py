@@ -11,6 +11,7 @@ from ..device.releases import TASK_SECONDS, Release, install, is_proven, keep_pr
 from ..device.ssh import Connection
 from ..device.turn import turn
 from ..runtime.bundle import Bundle
+from ..runtime.check import check_bundle
 from .console import Report
 
 VIRTUAL_FRAMES = 64  # a quarter of a second, or two blocks: the virtual board is slow
@@ -29,10 +30,10 @@ def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
     """Make the bundle the board's current release; until the last step the board is as it was.
 
     Raises:
-        BundleError: the bundle is not whole; nothing reaches the board.
+        BundleError: the bundle is not whole, or not to be trusted; nothing reaches the board.
         DeviceError: whatever keeps the board from taking it, or its stream from equalling the golden vectors.
     """
-    bundle.check_files()
+    check_bundle(bundle)
     with board(name, report) as connection:
         return deploy_over(connection, bundle, report)
 

@@ -12,6 +12,7 @@ from ..device.releases import install, run_task
 from ..device.ssh import Upload
 from ..device.turn import turn
 from ..runtime.bundle import Bundle
+from ..runtime.check import check_bundle
 from ..runtime.clip import UNREADABLE, read_arrays, write_arrays
 from .console import Report
 from .errors import BenchError
@@ -34,6 +35,7 @@ def render_on(
     uploads = [Upload("inputs.npz", archive.getvalue())]
     block = max(bundle.graphs) if block is None else block
     bundle.graph(block)
+    check_bundle(bundle)
     with board(name, report) as connection, turn(connection, f"play {bundle.name}", report):
         site = prepare(connection, report)
         release = install(connection, bundle, report)

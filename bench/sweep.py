@@ -17,6 +17,7 @@ from ..device.provision import Site, prepare
 from ..device.releases import TASK_SECONDS, Release, install, release_path, run_task
 from ..device.ssh import Connection
 from ..runtime.bundle import Bundle
+from ..runtime.check import check_bundle
 from .console import Report
 from .deploy import ensure_proven
 from .results import INSTRUCTIONS, SAMPLES, TIME, append, finished
@@ -60,6 +61,8 @@ def sweep(
     random.Random(SEED).shuffle(cases)
     for case in cases:
         case.bundle.graph(case.block)
+    for bundle in bundles:
+        check_bundle(bundle)
     with board(name, report) as connection:
         site = prepare(connection, report)
         _check_threads(name, threads, site.facts["cores"])

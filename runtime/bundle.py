@@ -1,23 +1,42 @@
 """Read a bundle: the folder that travels, with its graphs, weights, manifest and golden vectors.
 
-Nothing in a bundle is executed or trusted: names are plain file names, types are checked, hashes compared.
+Nothing in a bundle is executed or trusted: names are plain file names, types are checked, sizes bounded, hashes
+compared.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import BundleError
 
 FORMAT = 1  # 1: first
 MANIFEST = "manifest.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+HASH = re.compile(r"[0-9a-f]{64}")
 STATE_TYPES = ("float32", "float64", "float16", "int64", "int32", "bool")
+
+# What a manifest may claim. A board allocates what it says, so nothing is believed that no board could hold.
+MAX_MANIFEST = 1 << 20  # bytes
+MAX_TEXT = 4096  # characters
+MAX_NAME = 128  # characters of a file's name: with what is appended to it, it must fit any file system
+MAX_ENTRIES = 1024  # inputs, outputs, states, graphs, files
+MAX_SAMPLES = 1 << 22  # of a hop, a block, a latency, or a second: 87 seconds at 48 kHz
+MAX_VALUES = 1 << 26  # of a tensor, and of all that a graph takes and gives: 256 MiB of float32
+MAX_AXES = 16
+MAX_BYTES = 1 << 31  # of all files
+
+NONSENSE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, MemoryError)
+
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -100,47 +119,104 @@ def sha256(path: Path) -> str:
 
 def read_bundle(folder: Path) -> Bundle:
     """The bundle in `folder`; `BundleError` when there is none or its manifest makes no sense."""
-    try:
-        raw = (folder / MANIFEST).read_bytes()
-    except OSError as error:
-        raise BundleError(f"no bundle in {folder}: {error.strerror}") from error
+    raw = _manifest(folder)
     try:
         manifest = json.loads(raw)
         if manifest["format"] != FORMAT:
-            raise BundleError(f"{folder} has bundle format {manifest['format']!r}, this tonearm reads {FORMAT}")
+            raise BundleError(f"{folder} has bundle format {manifest['format']!r:.40}, this tonearm reads {FORMAT}")
         return _bundle(folder, hashlib.sha256(raw).hexdigest(), manifest)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise BundleError(f"{folder / MANIFEST} is not a manifest: {error!r}") from error
+    except NONSENSE as error:
+        raise BundleError(f"{folder / MANIFEST} is not a manifest: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return str(error) if isinstance(error, ValueError) else repr(error)
+
+
+def _manifest(folder: Path) -> bytes:
+    path = folder / MANIFEST
+    try:
+        size = path.lstat().st_size
+        if path.is_symlink() or not path.is_file() or size > MAX_MANIFEST:
+            raise BundleError(f"{path} is not a manifest: it is no file of at most {MAX_MANIFEST >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"no bundle in {folder}: {error.strerror}") from error
 
 
 def _bundle(folder: Path, digest: str, manifest: dict[str, Any]) -> Bundle:
-    files = {
-        _name(name): File(_text(entry["sha256"]), _count(entry["size"], least=0))
-        for name, entry in manifest["files"].items()
-    }
-    graphs = {_count(int(block)): _listed(name, files) for block, name in manifest["graphs"].items()}
-    hop = _count(manifest["hop"])
-    if not graphs or any(block % hop for block in graphs):
-        raise ValueError(f"graphs for blocks {sorted(graphs)} do not fit a hop of {hop}")
-    return Bundle(
+    def read(field: str, check: Callable[[Any], Read]) -> Read:
+        try:
+            return check(manifest[field])
+        except NONSENSE as error:
+            raise ValueError(f"{field}: {_words(error)}") from error
+
+    files, hop = read("files", _files), read("hop", _samples)
+    bundle = Bundle(
         folder=folder,
         digest=digest,
-        name=_name(manifest["name"]),
-        sample_rate=_count(manifest["sample_rate"]),
+        name=read("name", _name),
+        sample_rate=read("sample_rate", _samples),
         hop=hop,
-        latency=_count(manifest["latency"], least=0),
-        precision=_text(manifest["precision"]),
-        tolerance=_tolerance(manifest["tolerance"]),
-        weights=_text(manifest["weights"]),
-        inputs=tuple(_signal(entry) for entry in manifest["inputs"]),
-        outputs=tuple(_signal(entry) for entry in manifest["outputs"]),
-        states=tuple(_state(entry) for entry in manifest["states"]),
-        graphs=graphs,
+        latency=read("latency", lambda value: _count(value, least=0, most=MAX_SAMPLES)),
+        precision=read("precision", _text),
+        tolerance=read("tolerance", _tolerance),
+        weights=read("weights", _text),
+        inputs=read("inputs", lambda entries: tuple(map(_signal, _few(entries)))),
+        outputs=read("outputs", lambda entries: tuple(map(_signal, _few(entries)))),
+        states=read("states", lambda entries: tuple(map(_state, _few(entries)))),
+        graphs=read("graphs", lambda entries: _graphs(entries, hop, files)),
         files=files,
-        golden=_listed(manifest["golden"], files),
-        parameters={_text(part): _count(number, least=0) for part, number in manifest["parameters"].items()},
-        source=_text(manifest["source"]),
+        golden=read("golden", lambda name: _listed(name, files, ".npz")),
+        parameters=read("parameters", _parameters),
+        source=read("source", _text),
     )
+    _check_names(bundle)
+    _check_sizes(bundle)
+    return bundle
+
+
+def _files(entries: dict[str, Any]) -> dict[str, File]:
+    files = {
+        _name(name): File(_hash(entry["sha256"]), _count(entry["size"], least=0, most=MAX_BYTES))
+        for name, entry in _few(entries).items()
+    }
+    if MANIFEST in files:
+        raise ValueError(f"{MANIFEST} is among its own files")
+    if sum(file.size for file in files.values()) > MAX_BYTES:
+        raise ValueError(f"files of more than {MAX_BYTES >> 30} GiB together")
+    return files
+
+
+def _parameters(entries: dict[str, Any]) -> dict[str, int]:
+    return {_text(part): _count(number, least=0) for part, number in _few(entries).items()}
+
+
+def _graphs(entries: dict[str, Any], hop: int, files: dict[str, File]) -> dict[int, str]:
+    graphs = {_samples(int(block)): _listed(name, files, ".onnx") for block, name in _few(entries).items()}
+    if not graphs or any(block % hop for block in graphs):
+        raise ValueError(f"graphs for blocks {sorted(graphs)} do not fit a hop of {hop}")
+    return graphs
+
+
+def _check_names(bundle: Bundle) -> None:
+    """`ValueError` where a stream has nothing to take or to give, or two of its tensors have one name."""
+    states = [state.name for state in bundle.states]
+    for signals, others in ((bundle.inputs, states), (bundle.outputs, [next_name(state) for state in states])):
+        names = [*(signal.name for signal in signals), *others]
+        if not signals or len({*names}) != len(names):
+            raise ValueError(f"inputs or outputs and states named {', '.join(names[:8]) or 'nothing'}: none or twice")
+
+
+def _check_sizes(bundle: Bundle) -> None:
+    """`ValueError` where the largest block takes and gives more than `MAX_VALUES` values, or a state has as many."""
+    frames = max(bundle.graphs) // bundle.hop
+    values = frames * sum(signal.width for signal in (*bundle.inputs, *bundle.outputs))
+    values += sum(math.prod(max(size, 1) for size in state.shape) for state in bundle.states)
+    if values > MAX_VALUES:
+        raise ValueError(f"inputs, outputs and states of {values} values, more than {MAX_VALUES}")
 
 
 def _signal(entry: dict[str, Any]) -> Signal:
@@ -149,35 +225,56 @@ def _signal(entry: dict[str, Any]) -> Signal:
 
 def _state(entry: dict[str, Any]) -> State:
     if entry["dtype"] not in STATE_TYPES:
-        raise ValueError(f"state of dtype {entry['dtype']!r}")
-    return State(_text(entry["name"]), tuple(_count(size, least=0) for size in entry["shape"]), entry["dtype"])
+        raise ValueError(f"state of dtype {str(entry['dtype'])[:MAX_NAME]!r}")
+    shape = tuple(_count(size, least=0, most=MAX_VALUES) for size in _few(entry["shape"], MAX_AXES))
+    return State(_text(entry["name"]), shape, entry["dtype"])
+
+
+def _few(values: Any, most: int = MAX_ENTRIES) -> Any:
+    if len(values) > most:
+        raise ValueError(f"{len(values)} entries where at most {most} may be")
+    return values
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
+        raise TypeError(f"{str(value)[:MAX_NAME]!r} is not text")
+    if len(value) > MAX_TEXT or not value.isprintable():
+        raise ValueError(f"{value[:40]!r} is not a line of at most {MAX_TEXT} characters")
     return value
 
 
-def _count(value: Any, least: int = 1) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{value!r} is not a whole number from {least}")
+def _hash(value: Any) -> str:
+    if not HASH.fullmatch(_text(value)):
+        raise ValueError(f"{value[:MAX_NAME]!r} is not a sha256")
     return value
+
+
+def _count(value: Any, least: int = 1, most: int = 1 << 62) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{str(value)[:MAX_NAME]!r} is not a whole number from {least} to {most}")
+    return value
+
+
+def _samples(value: Any) -> int:
+    return _count(value, most=MAX_SAMPLES)
 
 
 def _tolerance(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise ValueError(f"{value!r} is not a tolerance: a part of full scale")
+        raise ValueError(f"{str(value)[:MAX_NAME]!r} is not a tolerance: a part of full scale")
     return float(value)
 
 
 def _name(value: Any) -> str:
-    if not PLAIN_NAME.fullmatch(_text(value)):
-        raise ValueError(f"{value!r} is not a plain file name")
+    if not isinstance(value, str) or not PLAIN_NAME.fullmatch(value) or len(value) > MAX_NAME:
+        raise ValueError(f"{str(value)[:MAX_NAME]!r} is not a plain file name")
     return value
 
 
-def _listed(value: Any, files: dict[str, File]) -> str:
+def _listed(value: Any, files: dict[str, File], suffix: str) -> str:
     if value not in files:
-        raise ValueError(f"{value!r} is not among the bundle's files")
+        raise ValueError(f"{str(value)[:MAX_NAME]!r} is not among the bundle's files")
+    if not value.endswith(suffix):  # ONNX Runtime and numpy take other formats by other names
+        raise ValueError(f"{value!r} is no {suffix} file")
     return value

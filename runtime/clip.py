@@ -5,23 +5,92 @@ Signals are `(1, frames, width)`; indexing alone is used where torch tensors com
 
 from __future__ import annotations
 
+import math
+import struct
 import zipfile
-from pathlib import Path
+import zlib
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from .bundle import Bundle
-from .errors import SignalError
+from .errors import BundleError, SignalError
 
-# What numpy raises when a file is no .npz of plain arrays.
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
+# What numpy raises when a file is no .npz of plain arrays; zipfile's RuntimeErrors say what it can't unpack.
+_NUMPY = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, MemoryError)
+UNREADABLE = (*_NUMPY, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError)
+MAX_ARRAYS = 1024
+MAX_BYTES = 1 << 30  # of all arrays of a file
+KINDS = "biufcUS"  # numbers and texts
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_arrays(source: Path | IO[bytes]) -> dict[str, np.ndarray]:
-    """The arrays of an .npz by name; nothing in it is executed."""
+def read_arrays(source: Path | IO[bytes], most: int = MAX_BYTES) -> dict[str, np.ndarray]:
+    """The arrays of an .npz by name; nothing in it is executed, and it is refused if it takes more than `most` bytes.
+
+    Raises:
+        One of `UNREADABLE`, with the array's name.
+    """
+    _check_arrays(source, most)
     with np.load(source, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _check_arrays(source: Path | IO[bytes], most: int) -> None:
+    """One of `UNREADABLE` unless the arrays are what they say and what the file has room for; none is read yet."""
+    with zipfile.ZipFile(source) as archive:
+        members = archive.infolist()
+        if len({one.filename for one in members}) != len(members) or len(members) > MAX_ARRAYS:
+            raise ValueError(f"two arrays of one name, or more than {MAX_ARRAYS}")
+        total = sum(one.file_size for one in members)
+        if total > most:
+            raise ValueError(f"its arrays take {total} bytes, where at most {most} may be")
+        for one in members:
+            _check_array(archive, one)
+    if not isinstance(source, Path):
+        source.seek(0)
+
+
+def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    path = PurePosixPath(member.filename)
+    if path.is_absolute() or ".." in path.parts or path.suffix != ".npy":
+        raise ValueError(f"{member.filename!r} is no array's name")
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        if version not in HEADERS:
+            raise ValueError(f"{member.filename} is of version {version}")
+        shape, _, dtype = HEADERS[version](stream)
+        if dtype.kind not in KINDS or not dtype.itemsize or any(axis < 0 for axis in shape):
+            raise ValueError(f"{member.filename} is of type {dtype}, shape {shape}: not an array of numbers")
+        size = math.prod(shape) * dtype.itemsize
+        if size != member.file_size - stream.tell():
+            raise ValueError(f"{member.filename} says that it has {size} bytes, which it has not")
+
+
+def read_golden(bundle: Bundle) -> dict[str, np.ndarray]:
+    """The golden vectors by name: inputs `(1, frames, width)` and outputs `(frames * width,)`, all floats.
+
+    They are stored as they are, so they never take more memory than their file has bytes.
+
+    Raises:
+        BundleError: naming the file, and what it has instead.
+    """
+    path = bundle.folder / bundle.golden
+    try:
+        if path.is_symlink():
+            raise ValueError("it is a link")
+        golden = read_arrays(path, path.stat().st_size)
+        frames = golden[bundle.inputs[0].name].shape[1]
+        wanted = {one.name: (1, frames, one.width) for one in bundle.inputs}
+        wanted |= {one.name: (frames * one.width,) for one in bundle.outputs}
+        for name, shape in wanted.items():
+            if golden[name].shape != shape or golden[name].dtype.kind != "f" or not frames:
+                raise ValueError(f"{name} is {golden[name].dtype} of shape {golden[name].shape}, not floats of {shape}")
+    except (*UNREADABLE, IndexError) as error:
+        raise BundleError(f"{path} holds no golden vectors: {error!r}") from error
+    return golden
 
 
 def write_arrays(target: Path | IO[bytes], arrays: dict[str, np.ndarray]) -> None:

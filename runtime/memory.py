@@ -1,4 +1,4 @@
-"""Memory of this process, as the kernel sees it.
+"""Memory of this process, as the kernel sees it, and no more of it than the board has.
 
 `VmHWM` from `/proc/self/status`, never `ru_maxrss`: that one is inherited, and a child of a 600 MB parent
 shows 618 MB instead of 8.
@@ -6,6 +6,7 @@ shows 618 MB instead of 8.
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 
@@ -18,6 +19,18 @@ def memory() -> dict[str, int]:
         "resident_kb": status.get("VmRSS", 0),
         "private_kb": rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0),
     }
+
+
+def limit_memory() -> None:
+    """From now on this process gets no more than the board has free: what wants more fails, nothing else is killed.
+
+    A graph says what it needs only as it runs; the limit is on data, for what is mapped from files costs nothing.
+    """
+    board = _table("/proc/meminfo")
+    free = 1024 * (board.get("MemAvailable", 0) + board.get("SwapFree", 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if free and (soft == resource.RLIM_INFINITY or free < soft):
+        resource.setrlimit(resource.RLIMIT_DATA, (free, hard))
 
 
 def _table(path: str) -> dict[str, int]:

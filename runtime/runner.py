@@ -24,7 +24,7 @@ from typing import Any
 from .bundle import Bundle, read_bundle
 from .denormals import denormals_are_flushed, flush_denormals
 from .errors import RunnerError
-from .memory import memory
+from .memory import limit_memory, memory
 
 FORMAT = 1  # 1: first
 
@@ -79,10 +79,10 @@ def _progress(done: int, total: int) -> None:
 
 
 def _parity(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
-    from .clip import read_arrays
+    from .clip import read_golden
     from .parity import check_parity
 
-    golden = read_arrays(bundle.folder / bundle.golden)
+    golden = read_golden(bundle)
     record["parity"] = []
     for index, block in enumerate(request["blocks"]):
         _progress(index, len(request["blocks"]))
@@ -102,10 +102,10 @@ def _render(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> 
 
 
 def _burst(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
-    from .clip import check_signals, read_arrays, write_arrays
+    from .clip import check_signals, read_golden, write_arrays
     from .measure import burst
 
-    golden = read_arrays(bundle.folder / bundle.golden)
+    golden = read_golden(bundle)
     signals = check_signals(bundle, {signal.name: golden[signal.name] for signal in bundle.inputs})
     stream = _open(bundle, request["block"], request["threads"], record)
     times = burst(stream, signals, request["steps"], request["warmup"])
@@ -115,10 +115,12 @@ def _burst(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> N
 def main() -> int:
     """Fulfil the request named on the command line."""
     request = json.loads(Path(sys.argv[1]).read_text())
+    limit_memory()
     try:
         record = run(request)
-    except RunnerError as error:
-        record = {"format": FORMAT, "request": request, "error": str(error), "kind": type(error).__name__}
+    except (RunnerError, MemoryError) as error:
+        text = "it needs more memory than there is free" if isinstance(error, MemoryError) else str(error)
+        record = {"format": FORMAT, "request": request, "error": text, "kind": type(error).__name__}
     part = Path("record.json.part")
     part.write_text(json.dumps(record))
     part.replace("record.json")

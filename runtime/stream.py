@@ -18,6 +18,7 @@ import onnxruntime
 from .bundle import STATE_TYPES, Bundle, next_name
 from .clip import align, hold_last, lag, padded_frames
 from .errors import SessionError
+from .graphs import Graph, differences, ends
 
 _ONNX_NAMES = {"float32": "float", "float64": "double"}  # where they are not numpy's
 TYPES = {f"tensor({_ONNX_NAMES.get(dtype, dtype)})": dtype for dtype in STATE_TYPES}
@@ -31,8 +32,14 @@ class Stream:
     """
 
     def __init__(self, bundle: Bundle, block: int, threads: int = 1) -> None:
-        """Open the graph for blocks of `block` samples; `SessionError` when ONNX Runtime refuses it."""
+        """Open the graph for blocks of `block` samples.
+
+        Raises:
+            BundleError: the graph can't be trusted, see `graphs.Graph`; ONNX Runtime has not seen it.
+            SessionError: ONNX Runtime refuses it.
+        """
         self.bundle, self.block, self.frames = bundle, block, block // bundle.hop
+        Graph(bundle, block)
         self._session = open_session(bundle.graph(block), threads)
         check_graph(self._session, bundle, self.frames)
         self.inputs = {signal.name: self._zeros(signal.width) for signal in bundle.inputs}
@@ -105,16 +112,11 @@ class Stream:
 
 def check_graph(session: Any, bundle: Bundle, frames: int) -> None:
     """`SessionError` unless the graph's inputs and outputs are what the manifest says, by name, shape and type."""
-    before: dict[str, Any] = {signal.name: ((1, frames, signal.width), "float32") for signal in bundle.inputs}
-    after: dict[str, Any] = {signal.name: ((1, frames, signal.width), "float32") for signal in bundle.outputs}
-    for state in bundle.states:
-        before[state.name] = after[next_name(state.name)] = (state.shape, state.dtype)
-    for wanted, nodes in ((before, session.get_inputs()), (after, session.get_outputs())):
+    for wanted, nodes in zip(ends(bundle, frames), (session.get_inputs(), session.get_outputs())):
         found = {node.name: (tuple(node.shape), TYPES.get(node.type, node.type)) for node in nodes}
-        wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+        wrong = differences(wanted, found)
         if wrong:
-            facts = "; ".join(f"{name}: graph {found.get(name)}, manifest {wanted.get(name)}" for name in wrong)
-            raise SessionError(f"the graph and the manifest of {bundle.name} differ: {facts}")
+            raise SessionError(f"the graph and the manifest of {bundle.name} differ: {wrong}")
 
 
 def open_session(graph: Path, threads: int = 1) -> Any:
