@@ -10,6 +10,7 @@ from ..device import virtual
 from ..device.facts import read_facts
 from . import bundles, controls
 from .arguments import Commands, add_command, add_on, add_what, positive
+from .commands_doctor import add_doctor, add_info
 from .commands_releases import add_releases, add_rollback
 from .console import out, say, stage
 from .deploy import deploy, describe
@@ -150,11 +151,12 @@ def add_board(commands: Commands) -> None:
     for name, about, run in (
         ("up", "start a virtual board", _board_up),
         ("down", "stop a virtual board; its disk is kept", _board_down),
-        ("info", "what a board is and has", _board_info),
     ):
         action = actions.add_parser(name, help=about)
         action.add_argument("name", help="the board's name")
         action.set_defaults(run=run)
+    add_info(actions)
+    add_doctor(actions)
 
 
 def _board_list(options: argparse.Namespace) -> None:
@@ -179,27 +181,6 @@ def _board_down(options: argparse.Namespace) -> None:
     with stage(f"stop {options.name}"):
         ran = virtual.down(options.name)
     out.print(f"{options.name} is down" if ran else f"{options.name} was not up")
-
-
-def _board_info(options: argparse.Namespace) -> None:
-    with stage(f"look at {options.name}") as report, board_names.board(options.name, report) as connection:
-        facts, _ = connection.ask("facts")
-    shown = (
-        "hostname",
-        "model",
-        "machine",
-        "cpu",
-        "cores",
-        "memory_kb",
-        "kernel",
-        "libc",
-        "python",
-        "governor",
-    )
-    for key in (*shown, "free_bytes", "root", "current"):
-        value = facts[key]
-        text = ".".join(map(str, value)) if key == "python" else " ".join(value) if key == "libc" else value
-        out.print(f"{key:<11} {text or '-'}")
 
 
 def add_demo(commands: Commands) -> None:

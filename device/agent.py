@@ -15,6 +15,7 @@ checked, renamed.
            history                             what was current before
            turn                                who works here now
            jobs/                               one folder for each running task
+           tuned.json                          settings as they were before we changed them
 ```
 """
 
@@ -25,14 +26,16 @@ import json
 import sys
 from pathlib import Path
 
+from .agent_examine import examine
 from .agent_facts import facts
 from .agent_files import missing, put, tree, verify
 from .agent_protocol import RefusalError, answer, keep_saying_that_it_works
 from .agent_releases import proof, prune, releases, rollback, switch
 from .agent_tasks import run, runtime
+from .agent_tune import tune
 from .agent_turn import hold, take_turn
 
-WITHOUT_TURN = ("facts", "releases", "hold")  # they change nothing
+WITHOUT_TURN = ("facts", "examine", "releases", "hold")  # they change nothing
 
 
 def main() -> None:
@@ -40,13 +43,14 @@ def main() -> None:
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
     root = Path(request["root"]).expanduser()
-    simple = (facts, missing, verify, tree, runtime, proof, switch, rollback, releases, prune)
+    simple = (facts, examine, missing, verify, tree, runtime, proof, switch, rollback, releases, prune, tune)
     commands = {command.__name__: command for command in simple}
     name = request["command"]
     if name != "run":  # that one may measure, and is given a deadline
         keep_saying_that_it_works()
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        if name != "examine":  # that one is for boards, too, where nothing can be made
+            root.mkdir(parents=True, exist_ok=True)
         if name not in WITHOUT_TURN:
             take_turn(root)
         if name == "run":

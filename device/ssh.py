@@ -193,7 +193,8 @@ class Connection:
         return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
 
 
-AGENT = ("protocol", "facts", "files", "releases", "tasks", "turn")  # each after those it imports
+# each after those it imports
+AGENT = ("protocol", "facts", "limits", "examine", "tune", "files", "releases", "tasks", "turn")
 
 
 @functools.cache
