@@ -29,6 +29,7 @@ from .agent_facts import facts
 from .agent_files import missing, put, tree, verify
 from .agent_protocol import RefusalError, answer, keep_saying_that_it_works
 from .agent_releases import proof, prune, releases, rollback, switch
+from .agent_remove import remove, usage
 from .agent_tasks import run, runtime
 from .agent_turn import hold, take_turn
 
@@ -40,7 +41,7 @@ def main() -> None:
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
     root = Path(request["root"]).expanduser()
-    simple = (facts, missing, verify, tree, runtime, proof, switch, rollback, releases, prune)
+    simple = (facts, missing, verify, tree, runtime, proof, switch, rollback, releases, prune, usage, remove)
     commands = {command.__name__: command for command in simple}
     name = request["command"]
     if name != "run":  # that one may measure, and is given a deadline

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import shlex
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from typing import Any
 
 import paramiko
 
-from .client import CONNECT_SECONDS, open_client
-from .endpoint import Endpoint
+from .client import open_client
+from .endpoint import CONNECT_SECONDS, Endpoint
 from .errors import AgentError, NoSpaceError, UnreachableError
 
 ANSWER = b"TONEARM-1 "
@@ -138,7 +137,7 @@ class Connection:
         """A channel with Python at the other end, which waits for the agent's source."""
         channel = self._transport().open_session(timeout=self.silence)
         channel.settimeout(self.silence)
-        channel.exec_command(f"python3 -I -S -c {shlex.quote(BOOTSTRAP)} {len(agent_source())}")
+        channel.exec_command(f"python3 -I -S -c '{BOOTSTRAP}' {len(agent_source())}")
         return channel
 
     def _send(self, channel: paramiko.Channel, request: bytes, parts: Iterator[bytes]) -> None:
@@ -193,26 +192,31 @@ class Connection:
         return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
 
 
-AGENT = ("protocol", "facts", "files", "releases", "tasks", "turn")  # each after those it imports
+AGENT = ("protocol", "facts", "files", "releases", "remove", "tasks", "turn")  # each after those it imports
 
 
 @functools.cache
 def agent_source() -> bytes:
-    """The agent's modules by name, the last one being what is run."""
+    """A program that runs the agent: its modules by name, the last one being what is run, and what loads them."""
     folder = resources.files("tonearm.device")
     names = [*(f"agent_{part}" for part in AGENT), "agent"]
-    return json.dumps({name: folder.joinpath(f"{name}.py").read_text() for name in names}).encode()
+    sources = json.dumps({name: folder.joinpath(f"{name}.py").read_text() for name in names})
+    return f"sources = {sources!r}\n{_START}".encode()
 
 
-# Runs on any Python 3, so that an old one is told apart from a broken one. Its argument: how long the source is.
-BOOTSTRAP = """
+# A login shell reads this, sh as well as fish or csh: one line, no backslash, no quote, no '!', no '$'.
+# Its argument: how long the program is that comes on standard input.
+BOOTSTRAP = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
+
+# Runs on any Python 3, so that an old one is told apart from a broken one.
+_START = """
 import sys
 if sys.version_info < (3, 9):
     print('TONEARM-1 {"error": "Python %d.%d is too old: 3.9 or newer is needed", "kind": "python"}'
           % sys.version_info[:2])
 else:
     import json, types
-    for name, source in json.loads(sys.stdin.buffer.read(int(sys.argv[1]))).items():
+    for name, source in json.loads(sources).items():
         module = sys.modules["tonearm." + name] = types.ModuleType("tonearm." + name)
         module.__package__ = "tonearm"
         exec(compile(source, name, "exec"), vars(module))
