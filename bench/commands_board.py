@@ -130,7 +130,8 @@ def _usage(connection: Connection) -> str:
     """What there is to remove, in words."""
     said, _ = connection.ask("usage")
     try:
-        return f"{printable(said['root'])} ({int(said['files'])} files, {int(said['bytes']) / 1e6:.1f} MB)"
+        files = "1 file" if said["count"] == 1 else f"{int(said['count'])} files"
+        return f"{printable(said['root'])} ({files}, {int(said['bytes']) / 1e6:.1f} MB)"
     except (KeyError, TypeError, ValueError) as error:
         raise BoardError(f"{connection.name}: what it says of its files makes no sense: {error!r}") from error
 

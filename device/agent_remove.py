@@ -17,13 +17,13 @@ def usage(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     """How much there is below `root`: files, and bytes of each once, however many links it has."""
     check_ours(root)
     sizes = {}
-    files = 0
+    count = 0
     for folder, _, names in os.walk(root):
         for name in names:
             status = Path(folder, name).lstat()
             sizes[status.st_dev, status.st_ino] = status.st_size
-            files += 1
-    return {"root": str(root), "files": files, "bytes": sum(sizes.values())}
+            count += 1
+    return {"root": str(root), "count": count, "bytes": sum(sizes.values())}
 
 
 def remove(root: Path, request: dict[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class Login(AuthStrategy):
         return wanted
 
     def _password(self, transport: paramiko.Transport) -> list[str]:
-        password = _ask_or_stop(f"Password of {self.endpoint.user}@{self.endpoint.host}: ", secret=True)
+        password = self._ask(f"Password of {self.endpoint.user}@{self.endpoint.host}: ", secret=True)
         return transport.auth_password(self.endpoint.user, password, fallback=False)
 
     def _interactive(self, transport: paramiko.Transport) -> list[str]:
@@ -140,12 +140,18 @@ class Login(AuthStrategy):
             result.add_done_callback(lambda _: questions.put(None))
             try:
                 while (prompts := questions.get()) is not None:
-                    answers.put([_ask_or_stop(f"{where}: {text}", secret=not echo) for text, echo in prompts])
+                    answers.put([self._ask(f"{where}: {text}", secret=not echo) for text, echo in prompts])
             except BaseException:
                 transport.close()
                 answers.put([])
                 raise
             return result.result()
+
+    def _ask(self, question: str, secret: bool) -> str:
+        answer = ask(question, secret)
+        if answer is None:
+            raise LockedError(f"it wants a password, and there is no terminal to ask for one on; {self._said()}")
+        return answer
 
     def _attempt(self, transport: paramiko.Transport, way: Callable[[], list[str]]) -> list[str] | None:
         """What the server still wants after one attempt, nothing once it lets us in; None when it refused."""
@@ -160,13 +166,6 @@ class Login(AuthStrategy):
                 f"it hung up; {self._said()}. Name the key to use, for a server bears few tries: key of boards.toml, "
                 "or IdentityFile with IdentitiesOnly yes in ~/.ssh/config"
             ) from error
-
-
-def _ask_or_stop(question: str, secret: bool) -> str:
-    answer = ask(question, secret)
-    if answer is None:
-        raise LockedError("it wants a password, and there is no terminal to ask for one on")
-    return answer
 
 
 def _load(path: Path, passphrase: str | None = None) -> paramiko.PKey | None:
