@@ -18,6 +18,7 @@ from ..device.errors import BoardError, HostKeyError
 from ..device.facts import printable, read_facts
 from ..device.ssh import Connection
 from ..device.sshconfig import ssh_hosts
+from ..device.turn import turn
 from .arguments import Commands, add_command
 from .commands_boards import _board_info
 from .commands_releases import add_releases, add_rollback
@@ -117,7 +118,8 @@ def _remove(options: argparse.Namespace) -> None:
             there = _usage(connection)
             entry = f" and its entry in {boardsfile.boards_file()}" if listed else ""
             _confirm(f"Remove {there} on {name}{entry}? [y/N] ", options.yes)
-            connection.ask("remove")
+            with turn(connection, "remove all", report):
+                connection.ask("remove")
     except BoardError as error:
         by_hand = f"; to take only its entry out, delete [{name}] from {boardsfile.boards_file()}"
         raise BoardError(f"{error}{by_hand if listed else ''}") from error

@@ -33,7 +33,7 @@ from .agent_remove import remove, usage
 from .agent_tasks import run, runtime
 from .agent_turn import hold, take_turn
 
-WITHOUT_TURN = ("facts", "releases", "hold")  # they change nothing
+WITHOUT_TURN = ("facts", "releases", "usage", "hold")  # they change nothing
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .agent_protocol import RefusalError
 
-OURS = ("objects", "runtimes", "runners", "releases", "jobs")
+OURS = ("objects", "runtimes", "runners", "releases", "jobs", "turn")
 
 
 def usage(root: Path, request: dict[str, Any]) -> dict[str, Any]:

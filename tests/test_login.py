@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL
+from paramiko.server import InteractiveQuery
 from terminals import on_terminal
 from tonearm.device.ask import answering, ask
 from tonearm.device.boardsfile import boards_file
@@ -53,8 +54,8 @@ class Door(paramiko.ServerInterface):
         self.tries += 1
         return AUTH_SUCCESSFUL if password == PHRASE else AUTH_FAILED
 
-    def check_auth_interactive(self, username: str, submethods: str) -> paramiko.InteractiveQuery:
-        return paramiko.InteractiveQuery("", "", ("Word\x1b[2J: ", False), ("Colour: ", True))
+    def check_auth_interactive(self, username: str, submethods: str) -> InteractiveQuery:
+        return InteractiveQuery("", "", ("Word\x1b[2J: ", False), ("Colour: ", True))
 
     def check_auth_interactive_response(self, responses: list[str]) -> int:
         return AUTH_SUCCESSFUL if responses == [PHRASE, "red"] else AUTH_FAILED
