@@ -226,9 +226,10 @@ else:
 
 def _notice_a_dead_peer(transport: paramiko.Transport) -> None:
     """Let the kernel find out by itself that nobody is there any more: nothing that a measurement would feel."""
-    if isinstance(transport.sock, socket.socket):
-        transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+    if not isinstance(transport.sock, socket.socket) or transport.sock.family == socket.AF_UNIX:
+        return  # a jump host or a ProxyCommand has the cable
+    transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_SECONDS // 4)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_SECONDS // 4)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000)
