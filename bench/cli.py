@@ -8,16 +8,18 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from ..device.ask import answering
 from ..device.errors import DeviceError
 from ..device.facts import printable
 from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
-from .commands_boards import add_board, add_demo, add_deploy, add_render, add_report, add_sweep
+from .commands_board import add_board
+from .commands_boards import add_demo, add_deploy, add_render, add_report, add_sweep
 from .commands_compare import add_compare
 from .commands_models import add_convert, add_export, add_import, add_models
 from .commands_training import add_distill, add_train
 from .commands_verify import add_verify
-from .console import say
+from .console import ask, say
 from .errors import BenchError
 
 EXAMPLES = """examples:
@@ -35,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 1 for an error, 2 for wrong usage, 130 when interrupted."""
     options = parser().parse_args(arguments)
     try:
-        options.run(options)
+        with answering(ask):
+            options.run(options)
     except KeyboardInterrupt:
         say("interrupted: what was finished is kept, nothing is half done; a board's release is the old or the new one")
         return 130

@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..device import boards as board_names
-from ..device import virtual
-from ..device.facts import read_facts
 from . import bundles, controls
 from .arguments import Commands, add_command, add_on, add_what, positive
-from .commands_doctor import add_doctor, add_info
-from .commands_releases import add_releases, add_rollback
 from .console import out, say, stage
 from .deploy import deploy, describe
 
@@ -139,48 +134,6 @@ def _report(options: argparse.Namespace) -> None:
     if options.html:
         report.write_html(table, options.html)
         say(f"wrote {options.html}")
-
-
-def add_board(commands: Commands) -> None:
-    """`tonearm board`."""
-    command = add_command(commands, "board", "list boards, start, stop or look at one", "board info virtual")
-    actions = command.add_subparsers(metavar="ACTION", required=True)
-    actions.add_parser("list", help="all boards by name").set_defaults(run=_board_list)
-    add_releases(actions)
-    add_rollback(actions)
-    for name, about, run in (
-        ("up", "start a virtual board", _board_up),
-        ("down", "stop a virtual board; its disk is kept", _board_down),
-    ):
-        action = actions.add_parser(name, help=about)
-        action.add_argument("name", help="the board's name")
-        action.set_defaults(run=run)
-    add_info(actions)
-    add_doctor(actions)
-
-
-def _board_list(options: argparse.Namespace) -> None:
-    up = "up" if virtual.endpoint(board_names.VIRTUAL) else "down"
-    out.print("loopback   this machine, over SSH")
-    out.print(f"virtual    ARM64 machine that counts instructions, {up}")
-    for name, entry in board_names.read_boards().items():
-        user, port = entry.get("user", ""), entry.get("port", "")
-        out.print(f"{name:<10} {user and user + '@'}{entry['host']}{port and f':{port}'}")
-    for name in board_names.ssh_hosts():
-        out.print(f"{name:<10} of ~/.ssh/config")
-
-
-def _board_up(options: argparse.Namespace) -> None:
-    board_names.check_virtual(options.name)
-    with stage(f"start {options.name}") as report, board_names.board(options.name, report) as connection:
-        read_facts(connection)
-
-
-def _board_down(options: argparse.Namespace) -> None:
-    board_names.check_virtual(options.name)
-    with stage(f"stop {options.name}"):
-        ran = virtual.down(options.name)
-    out.print(f"{options.name} is down" if ran else f"{options.name} was not up")
 
 
 def add_demo(commands: Commands) -> None:

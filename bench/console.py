@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -26,6 +28,9 @@ err = Console(stderr=True, markup=False, highlight=False)
 
 Report = Callable[[str, int, int], None]
 
+_live: list[Progress] = []  # the bars on the terminal now
+_asking = threading.Lock()
+
 
 @contextlib.contextmanager
 def stage(text: str) -> Iterator[Report]:
@@ -43,14 +48,39 @@ def stage(text: str) -> Iterator[Report]:
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    bars = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    with bars as progress, contextlib.ExitStack() as live:
         task = progress.add_task(text, total=None)
+        live.callback(_live.remove, progress)
+        _live.append(progress)
 
         def report(detail: str, done: int, total: int) -> None:
             progress.update(task, description=detail, completed=done, total=total or None)
 
         yield report
     say(text, time.monotonic() - start)
+
+
+def ask(question: str, secret: bool) -> str | None:
+    """The person's answer, typed unseen if it is a secret; None off a terminal. Bars stand still meanwhile."""
+    if not (sys.stdin.isatty() and err.is_terminal):
+        return None
+    with _asking:
+        bars = list(_live)
+        for bar in bars:
+            bar.stop()
+        try:
+            return getpass.getpass(question) if secret else _read(question)
+        except EOFError:
+            return ""
+        finally:
+            for bar in bars:
+                bar.start()
+
+
+def _read(question: str) -> str:
+    err.print(question, end="", soft_wrap=True)
+    return sys.stdin.readline()
 
 
 def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]], texts: Sequence[str] = ()) -> Table:

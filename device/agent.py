@@ -31,11 +31,12 @@ from .agent_facts import facts
 from .agent_files import missing, put, tree, verify
 from .agent_protocol import RefusalError, answer, keep_saying_that_it_works
 from .agent_releases import proof, prune, releases, rollback, switch
+from .agent_remove import remove, usage
 from .agent_tasks import run, runtime
 from .agent_tune import tune
 from .agent_turn import hold, take_turn
 
-WITHOUT_TURN = ("facts", "examine", "releases", "hold")  # they change nothing
+WITHOUT_TURN = ("facts", "examine", "releases", "usage", "hold")  # they change nothing
 
 
 def main() -> None:
@@ -43,8 +44,9 @@ def main() -> None:
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
     root = Path(request["root"]).expanduser()
-    simple = (facts, examine, missing, verify, tree, runtime, proof, switch, rollback, releases, prune, tune)
-    commands = {command.__name__: command for command in simple}
+    reading = (facts, examine, missing, verify, releases, usage)
+    changing = (tree, runtime, proof, switch, rollback, prune, tune, remove)
+    commands = {command.__name__: command for command in (*reading, *changing)}
     name = request["command"]
     if name != "run":  # that one may measure, and is given a deadline
         keep_saying_that_it_works()

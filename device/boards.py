@@ -3,111 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
-import getpass
-import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import paramiko
-import platformdirs
-
 from . import machine
-from .endpoint import Endpoint
+from .boardsfile import LOOPBACK, VIRTUAL, boards_file, is_virtual, read_boards
+from .endpoint import Endpoint, Target
 from .errors import UnknownBoardError
 from .loopback import loopback_folder, serve
 from .provision import Progress
 from .ssh import SILENCE_SECONDS, Connection
+from .sshconfig import find_way, is_host
 
-LOOPBACK = "loopback"
-VIRTUAL = "virtual"
 VIRTUAL_SILENCE_SECONDS = 300  # its seconds are as long as its instructions take
-_OPTIONAL = {"user": str, "port": int, "key": str}
-
-
-def boards_file() -> Path:
-    """The file a person edits: `[name]` with `host`, and perhaps `user`, `port`, `key`."""
-    return platformdirs.user_config_path("tonearm") / "boards.toml"
-
-
-def is_virtual(name: str) -> bool:
-    """Whether a board's clock counts instructions: `virtual`, and any `virtual-...` beside it."""
-    return name == VIRTUAL or name.startswith(f"{VIRTUAL}-")
-
-
-def read_boards() -> dict[str, dict[str, Any]]:
-    """The boards of boards.toml; `UnknownBoardError` when the file makes no sense."""
-    path = boards_file()
-    try:
-        boards = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UnknownBoardError(f'{path}: {error}; a board is written as [name] and host = "..."') from error
-    for name, entry in boards.items():
-        if name == LOOPBACK or is_virtual(name):
-            raise UnknownBoardError(f"{path}: [{name}] is the name of a built-in board; call yours something else")
-        if not isinstance(entry, dict) or not isinstance(entry.get("host"), str):
-            raise UnknownBoardError(f'{path}: [{name}] needs host = "..."')
-        unknown = sorted(set(entry) - {"host", *_OPTIONAL})
-        if unknown:
-            raise UnknownBoardError(f"{path}: [{name}] has {unknown[0]}; a board has host, {', '.join(_OPTIONAL)}")
-        wrong = [key for key, kind in _OPTIONAL.items() if key in entry and type(entry[key]) is not kind]
-        if wrong:
-            raise UnknownBoardError(f"{path}: [{name}] has a {wrong[0]} that is not {_OPTIONAL[wrong[0]].__name__}")
-    return boards
 
 
 def find_endpoint(name: str) -> Endpoint:
     """Where a real board is: boards.toml first, completed by ~/.ssh/config; else a host of ~/.ssh/config."""
     boards = read_boards()
-    config = _ssh_config()
-    entry = boards.get(name, {})
-    if not entry and not _is_host(name):
+    if name not in boards and not is_host(name):
         known = ", ".join([LOOPBACK, VIRTUAL, *boards])
         raise UnknownBoardError(
-            f"unknown board {name!r}: the boards are {known}. To add one, write to {boards_file()}: "
-            f'[{name}] and host = "..." (and user = "...")'
+            f"unknown board {name!r}: the boards are {known}. To add one: tonearm board add {name} [USER@]HOST[:PORT], "
+            f'or write [{name}] and host = "..." to {boards_file()}'
         )
-    host = str(entry.get("host", name))
-    found = config.lookup(host)
-    offered = [Path(key).expanduser() for key in found.get("identityfile", [])]
-    key = entry.get("key") or next((path for path in offered if path.is_file()), None)
-    return Endpoint(
-        host=found.get("hostname", host),
-        port=int(entry.get("port") or found.get("port", 22)),
-        user=entry.get("user") or found.get("user") or getpass.getuser(),
-        key_file=Path(key).expanduser() if key else None,
-        host_key=None,
-    )
+    return endpoint_of(boards.get(name, {"host": name}))
 
 
-def _ssh_config_text() -> str:
-    path = Path("~/.ssh/config").expanduser()
-    return path.read_text(errors="replace") if path.is_file() else ""
-
-
-def _ssh_config() -> paramiko.SSHConfig:
-    try:
-        return paramiko.SSHConfig.from_text(_ssh_config_text())
-    except paramiko.ConfigParseError as error:
-        raise UnknownBoardError(f"~/.ssh/config makes no sense: {error}") from error
-
-
-def _is_host(name: str) -> bool:
-    """Whether a `Host` line of ~/.ssh/config is about that name, apart from the one for all hosts."""
-    return any(fnmatch.fnmatch(name, pattern) for pattern in _host_patterns() - {"*"})
-
-
-def _host_patterns() -> set[str]:
-    lines = [line.replace("=", " ", 1).split() for line in _ssh_config_text().splitlines()]
-    return {word for line in lines if line and line[0].lower() == "host" for word in line[1:]}
-
-
-def ssh_hosts() -> list[str]:
-    """The hosts that ~/.ssh/config names, patterns apart."""
-    return sorted(pattern for pattern in _host_patterns() if not set(pattern) & set("*?!"))
+def endpoint_of(entry: dict[str, Any], names: bool = True) -> Endpoint:
+    """Where the board of an entry of boards.toml is; with `names` false, without looking anything up in the network."""
+    found = find_way(Target(entry.get("user"), entry["host"], entry.get("port")), entry.get("jump"), names)
+    return replace(found, key_file=Path(entry["key"]).expanduser()) if "key" in entry else found
 
 
 @contextlib.contextmanager

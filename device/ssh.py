@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import hashlib
 import json
-import shlex
 import socket
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -15,8 +16,8 @@ from typing import Any
 
 import paramiko
 
-from .client import CONNECT_SECONDS, open_client
-from .endpoint import Endpoint
+from .client import open_client
+from .endpoint import CONNECT_SECONDS, Endpoint
 from .errors import AgentError, NoSpaceError, UnreachableError
 
 ANSWER = b"TONEARM-1 "
@@ -138,7 +139,7 @@ class Connection:
         """A channel with Python at the other end, which waits for the agent's source."""
         channel = self._transport().open_session(timeout=self.silence)
         channel.settimeout(self.silence)
-        channel.exec_command(f"python3 -I -S -c {shlex.quote(BOOTSTRAP)} {len(agent_source())}")
+        channel.exec_command(f"python3 -I -S -c '{BOOTSTRAP}' {len(agent_source())}")
         return channel
 
     def _send(self, channel: paramiko.Channel, request: bytes, parts: Iterator[bytes]) -> None:
@@ -194,26 +195,32 @@ class Connection:
 
 
 # each after those it imports
-AGENT = ("protocol", "facts", "limits", "examine", "tune", "files", "releases", "tasks", "turn")
+AGENT = ("protocol", "facts", "limits", "examine", "tune", "files", "releases", "remove", "tasks", "turn")
 
 
 @functools.cache
 def agent_source() -> bytes:
-    """The agent's modules by name, the last one being what is run."""
+    """A program that runs the agent: its modules by name, the last one being what is run, and what loads them."""
     folder = resources.files("tonearm.device")
     names = [*(f"agent_{part}" for part in AGENT), "agent"]
-    return json.dumps({name: folder.joinpath(f"{name}.py").read_text() for name in names}).encode()
+    sources = json.dumps({name: folder.joinpath(f"{name}.py").read_text() for name in names})
+    packed = base64.b85encode(zlib.compress(sources.encode(), 9)).decode()
+    return f"packed = {packed!r}\n{_START}".encode()
 
 
-# Runs on any Python 3, so that an old one is told apart from a broken one. Its argument: how long the source is.
-BOOTSTRAP = """
+# A login shell reads this, sh as well as fish or csh: one line, no backslash, no quote, no '!', no '$'.
+# Its argument: how long the program is that comes on standard input.
+BOOTSTRAP = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
+
+# Runs on any Python 3, so that an old one is told apart from a broken one.
+_START = """
 import sys
 if sys.version_info < (3, 9):
     print('TONEARM-1 {"error": "Python %d.%d is too old: 3.9 or newer is needed", "kind": "python"}'
           % sys.version_info[:2])
 else:
-    import json, types
-    for name, source in json.loads(sys.stdin.buffer.read(int(sys.argv[1]))).items():
+    import base64, json, types, zlib
+    for name, source in json.loads(zlib.decompress(base64.b85decode(packed))).items():
         module = sys.modules["tonearm." + name] = types.ModuleType("tonearm." + name)
         module.__package__ = "tonearm"
         exec(compile(source, name, "exec"), vars(module))
@@ -223,9 +230,10 @@ else:
 
 def _notice_a_dead_peer(transport: paramiko.Transport) -> None:
     """Let the kernel find out by itself that nobody is there any more: nothing that a measurement would feel."""
-    if isinstance(transport.sock, socket.socket):
-        transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+    if not isinstance(transport.sock, socket.socket) or transport.sock.family == socket.AF_UNIX:
+        return  # a jump host or a ProxyCommand has the cable
+    transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_SECONDS // 4)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_SECONDS // 4)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000)

@@ -80,6 +80,11 @@ def endpoint(name: str) -> Endpoint | None:
     return None if _process(folder) is None else _read_endpoint(folder)
 
 
+def names() -> list[str]:
+    """Name the machines that were ever started, sorted."""
+    return sorted(path.parent.name for path in _folder("virtual").parent.glob("*/endpoint.json"))
+
+
 def down(name: str) -> bool:
     """Power the machine `name` off, its disk in order, or end it after a bounded wait; say whether it ran."""
     folder = _folder(name)

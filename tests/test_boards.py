@@ -7,8 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from tonearm.device.boards import board, boards_file, check_virtual, find_endpoint, is_virtual, read_boards
-from tonearm.device.endpoint import Endpoint
+from tonearm.device.boards import board, check_virtual, find_endpoint
+from tonearm.device.boardsfile import boards_file, is_virtual, read_boards
+from tonearm.device.endpoint import Endpoint, Way
 from tonearm.device.errors import UnknownBoardError
 from tonearm.device.loopback import serve
 
@@ -41,22 +42,19 @@ def test_a_board_says_everything_itself() -> None:
 CONFIG = "Host bela\n  HostName 192.168.7.2\n  Port 2022\n  User root\n  IdentityFile ~/.ssh/bela\n"
 
 
+def bela_key() -> Way:
+    return Way(identities=(Path("~/.ssh/bela").expanduser(),))
+
+
 def test_a_host_of_the_ssh_configuration_is_a_board() -> None:
     write_ssh("config", CONFIG)
-    write_ssh("bela", "a key")
-    assert find_endpoint("bela") == Endpoint("192.168.7.2", 2022, "root", Path("~/.ssh/bela").expanduser(), None)
+    assert find_endpoint("bela") == Endpoint("192.168.7.2", 2022, "root", None, None, bela_key())
 
 
 def test_the_ssh_configuration_completes_boards_toml_and_yields_to_it() -> None:
     write_ssh("config", CONFIG)
-    write_ssh("bela", "a key")
     write_boards('[stage]\nhost = "bela"\nuser = "kim"\n')
-    assert find_endpoint("stage") == Endpoint("192.168.7.2", 2022, "kim", Path("~/.ssh/bela").expanduser(), None)
-
-
-def test_a_key_of_the_ssh_configuration_that_is_not_there_is_passed_over_as_by_ssh() -> None:
-    write_ssh("config", CONFIG)
-    assert find_endpoint("bela").key_file is None
+    assert find_endpoint("stage") == Endpoint("192.168.7.2", 2022, "kim", None, None, bela_key())
 
 
 def test_a_pattern_of_the_ssh_configuration_makes_a_board_but_not_the_one_for_all_hosts() -> None:

@@ -1,0 +1,40 @@
+"""A command of ours on a terminal of its own: what it shows, and what a person types when asked."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import sys
+import time
+from pathlib import Path
+
+SECONDS = 60
+
+
+def on_terminal(*arguments: object, answers: tuple[tuple[str, str], ...] = ()) -> tuple[int, str]:
+    """Run `tonearm` on a new terminal, and type each answer once its question is there.
+
+    Returns the exit status and all that the terminal showed.
+    """
+    command = [str(Path(sys.executable).parent / "tonearm"), *map(str, arguments)]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(command[0], command)  # noqa: S606
+    shown, waiting, deadline = "", list(answers), time.monotonic() + SECONDS
+    seen = 0
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            chunk = os.read(terminal, 1 << 16)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        shown += chunk.decode(errors="replace")
+        if waiting and waiting[0][0] in shown[seen:]:
+            seen = len(shown)
+            time.sleep(0.3)  # whatever wants to draw over the question may do so
+            os.write(terminal, waiting.pop(0)[1].encode() + b"\n")
+    os.close(terminal)
+    assert not waiting, f"never asked {waiting[0][0]!r}: {shown}"
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown.replace("\r\n", "\n")
