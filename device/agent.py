@@ -8,7 +8,8 @@ checked, renamed.
 
 ```
 ~/.tonearm/objects/<sha256>                    files as pushed
-           runtimes/<hash>/                    numpy and ONNX Runtime, unpacked wheels
+           runtimes/<hash>/                    numpy and ONNX Runtime, unpacked wheels; <hash>.failed.json: does not run
+           runtimes/system-<versions>/         links to those of the system, where no wheel fits
            runners/<hash>/tonearm/runtime/     our own runner
            releases/<name>/<digest>/           bundles (links to objects); <digest>.parity.json once proven
            current -> releases/<name>/<digest>
@@ -29,7 +30,8 @@ from .agent_facts import facts
 from .agent_files import missing, put, tree, verify
 from .agent_protocol import RefusalError, answer, keep_saying_that_it_works
 from .agent_releases import proof, prune, releases, rollback, switch
-from .agent_tasks import run, runtime
+from .agent_runtimes import survey
+from .agent_tasks import run, runtime, system_runtime
 from .agent_turn import hold, take_turn
 
 WITHOUT_TURN = ("facts", "releases", "hold")  # they change nothing
@@ -40,7 +42,7 @@ def main() -> None:
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
     root = Path(request["root"]).expanduser()
-    simple = (facts, missing, verify, tree, runtime, proof, switch, rollback, releases, prune)
+    simple = (facts, missing, verify, tree, survey, runtime, system_runtime, proof, switch, rollback, releases, prune)
     commands = {command.__name__: command for command in simple}
     name = request["command"]
     if name != "run":  # that one may measure, and is given a deadline

@@ -25,6 +25,11 @@ def read_facts(connection: Connection) -> dict[str, Any]:
         AgentError: when they make no sense.
     """
     said, _ = connection.ask("facts")
+    return check_facts(connection.name, said)
+
+
+def check_facts(name: str, said: dict[str, Any]) -> dict[str, Any]:
+    """What the board `name` says of itself, as `read_facts` gives it, or `AgentError`."""
     try:
         facts: dict[str, Any] = {key: printable(said[key]) for key in _TEXTS}
         facts |= {key: int(said[key]) for key in _COUNTS}
@@ -36,7 +41,7 @@ def read_facts(connection: Connection) -> dict[str, Any]:
         if libc == "glibc" and not _VERSION.fullmatch(version):
             raise ValueError(f"glibc {version!r}")
     except (KeyError, TypeError, ValueError) as error:
-        raise AgentError(f"{connection.name}: what it says of itself makes no sense: {error!r}") from error
+        raise AgentError(f"{name}: what it says of itself makes no sense: {error!r}") from error
     return facts
 
 

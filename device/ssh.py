@@ -193,7 +193,7 @@ class Connection:
         return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
 
 
-AGENT = ("protocol", "facts", "files", "releases", "tasks", "turn")  # each after those it imports
+AGENT = ("protocol", "facts", "files", "releases", "runtimes", "tasks", "turn")  # each after those it imports
 
 
 @functools.cache
