@@ -8,7 +8,8 @@ checked, renamed.
 
 ```
 ~/.tonearm/objects/<sha256>                    files as pushed
-           runtimes/<hash>/                    numpy and ONNX Runtime, unpacked wheels
+           runtimes/<hash>/                    numpy and ONNX Runtime, unpacked wheels; <hash>.failed.json: does not run
+           runtimes/system-<versions>/         links to those of the system, where no wheel fits
            runners/<hash>/tonearm/runtime/     our own runner
            releases/<name>/<digest>/           bundles (links to objects); <digest>.parity.json once proven
            current -> releases/<name>/<digest>
@@ -32,7 +33,8 @@ from .agent_files import missing, put, tree, verify
 from .agent_protocol import RefusalError, answer, keep_saying_that_it_works
 from .agent_releases import proof, prune, releases, rollback, switch
 from .agent_remove import remove, usage
-from .agent_tasks import run, runtime
+from .agent_runtimes import survey
+from .agent_tasks import run, runtime, system_runtime
 from .agent_tune import tune
 from .agent_turn import hold, take_turn
 
@@ -44,8 +46,8 @@ def main() -> None:
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
     root = Path(request["root"]).expanduser()
-    reading = (facts, examine, missing, verify, releases, usage)
-    changing = (tree, runtime, proof, switch, rollback, prune, tune, remove)
+    reading = (facts, examine, missing, verify, survey, releases, usage)
+    changing = (tree, runtime, system_runtime, proof, switch, rollback, prune, tune, remove)
     commands = {command.__name__: command for command in (*reading, *changing)}
     name = request["command"]
     if name != "run":  # that one may measure, and is given a deadline

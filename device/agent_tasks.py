@@ -16,24 +16,76 @@ from typing import Any, BinaryIO
 
 from .agent_files import building, inside, mark_used, receive
 from .agent_protocol import PROGRESS, RefusalError, answer
+from .agent_runtimes import failed_file, link_system, remember_failure, system_name, system_packages
 
 TAIL = 400  # characters of a dead process's last line that travel back
+TRIAL_SECONDS = 600
+# x -> Tanh(MatMul(GRU(x), m)), opset 17; its weights are constants, which ONNX Runtime packs as it does a model's.
+MODEL = (
+    "CAg6ywIKKRICd3MiCENvbnN0YW50KhcKBXZhbHVlKgsIAxAHOgMBYCBCAKABBDoACjQKAndzEgF3Ig9Db25zdGFudE9mU2hhcGUqGAoFdmFsdW"
+    "UqDAgBEAEiBArXIzxCAKABBDoACioKAXgKAXcKAXcSAWgSAWwiA0dSVSoSCgtoaWRkZW5fc2l6ZRggoAECOgAKKBICbXMiCENvbnN0YW50KhYK"
+    "BXZhbHVlKgoIAhAHOgIgIEIAoAEEOgAKNAoCbXMSAW0iD0NvbnN0YW50T2ZTaGFwZSoYCgV2YWx1ZSoMCAEQASIEzczMPUIAoAEEOgAKEwoBaA"
+    "oBbRIBcCIGTWF0TXVsOgAKDgoBcBIBeSIEVGFuaDoAEgF0WhcKAXgSEgoQCAESDAoCCAIKAggBCgIIIGIbCgF5EhYKFAgBEhAKAggCCgIIAQoC"
+    "CAEKAgggQgQKABAR"
+)
+# The kinds of arithmetic that models are made of: an instruction that a processor lacks may wait in any of them.
+TRIAL = """
+import base64, numpy, onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+model = base64.b64decode("@MODEL@")
+session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+(y,) = session.run(None, {"x": numpy.linspace(-1, 1, 64, dtype=numpy.float32).reshape(2, 1, 32)})
+if y.shape != (2, 1, 1, 32) or not numpy.isfinite(y).all():
+    raise SystemExit("it computes nonsense")
+""".replace("@MODEL@", MODEL)
+# What no other version would change; what to look for in its last words -> kind, what to do.
+CURABLE = {
+    "libstdc++.so.6: cannot open": ("library", "the C++ library is missing, sudo apt install libstdc++6"),
+    "failed to map segment": ("noexec", "libraries can't be loaded from its file system, which is mounted noexec"),
+    "killed by SIGKILL": ("memory", "it was ended from outside, most likely for want of memory (dmesg says)"),
+    "Cannot allocate memory": ("memory", "there is not enough memory"),
+    "MemoryError": ("memory", "there is not enough memory"),
+    "No space left": ("space", "its disk is full"),
+}
 
 
 def runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Unpack wheels (objects) into a runtime and try it in a process of its own: a wheel can die of its CPU."""
     target = inside(root, request["path"])
-    with building(target) as new:
-        for sha256 in request["wheels"]:
-            unpack(inside(root, f"objects/{sha256}"), new)
-        tried = run_python(["-c", "import numpy, onnxruntime"], new, root, 600)
-        if tried.returncode != 0:
-            raise RefusalError(
-                "import", f"the runtime does not start here ({ending(tried)}): {last_line(tried.stderr)}"
-            )
+    if not target.is_dir():
+        with building(target) as new:
+            for sha256 in request["wheels"]:
+                unpack(inside(root, f"objects/{sha256}"), new)
+            try_out(root, request["path"], new)
     for sha256 in request["wheels"]:
-        inside(root, f"objects/{sha256}").unlink()
+        inside(root, f"objects/{sha256}").unlink(missing_ok=True)
     return {"path": str(target)}
+
+
+def system_runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Make a runtime of the system's own packages, by links, and try it; no name where there are none."""
+    packages = system_packages()
+    name = system_name(packages)
+    if name and not inside(root, f"runtimes/{name}").is_dir():
+        with building(inside(root, f"runtimes/{name}")) as new:
+            link_system(packages, new)
+            try_out(root, f"runtimes/{name}", new)
+    return {"name": name}
+
+
+def try_out(root: Path, name: str, folder: Path) -> None:
+    """Compute something with the runtime in `folder`; what can't run on this board is remembered as `name`."""
+    tried = run_python(["-c", TRIAL], folder, root, TRIAL_SECONDS)
+    if tried.returncode == 0:
+        failed_file(root, name).unlink(missing_ok=True)
+        return
+    reason = f"{ending(tried)}: {last_line(tried.stderr)}"
+    for words, (kind, advice) in CURABLE.items():
+        if words in f"{tried.stderr} {ending(tried)}":
+            raise RefusalError(kind, f"the runtime does not start here: {advice} ({reason})")
+    remember_failure(root, name, folder, reason)
+    raise RefusalError("import", reason)
 
 
 def unpack(wheel: Path, folder: Path) -> None:
@@ -117,7 +169,16 @@ def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]
         done = run_python(["-m", "tonearm.runtime.runner", "request.json"], Path(path), job, request["deadline"])
         record = job / "record.json"
         if not record.is_file():
-            raise RefusalError("runner", f"the runner died ({ending(done)}): {last_line(done.stderr)}")
+            died = f"the runner died ({ending(done)}): {last_line(done.stderr)}"
+            raise RefusalError("runner", died + illegal(root, request["runtime"], done.returncode))
         produced = [file for file in request["fetch"] if inside(job, file).is_file()]
         answer(json.loads(record.read_text()), [job / file for file in produced])
     return {}
+
+
+def illegal(root: Path, runtime: str, status: int) -> str:
+    """What to add where a processor lacks an instruction: the runtime is not used here any more."""
+    if status != -signal.SIGILL or not inside(root, runtime).is_dir():
+        return ""
+    remember_failure(root, runtime, inside(root, runtime), "killed by SIGILL as it ran a model")
+    return "; this processor lacks an instruction of this ONNX Runtime: try again, an older one will be taken"

@@ -9,7 +9,8 @@ DeviceError
 │   └── AgentError         it answers, and can't do what was asked
 │       └── NoSpaceError   because its disk is full
 ├── ImageError             the virtual board's disk image can't be built
-└── WheelError             no runtime can be had for this kind of board
+└── WheelError             wheels for a board can't be had from the package index
+    └── NoWheelError       because there are none for this kind of board
 """
 
 
@@ -54,4 +55,8 @@ class ImageError(DeviceError):
 
 
 class WheelError(DeviceError):
-    """No runtime can be had for this kind of board."""
+    """Wheels for a board can't be had from the package index."""
+
+
+class NoWheelError(WheelError):
+    """There are no wheels for this kind of board."""

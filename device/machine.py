@@ -12,11 +12,12 @@ import platformdirs
 from . import image, rootfs, virtual
 from .endpoint import Endpoint
 from .errors import ImageError
+from .image import Progress
 from .keys import ensure_key
-from .provision import Progress, fetch_wheels, runtime_name
+from .wheelhouse import Wheelhouse
+from .wheels import PINS, Platform, runtime_name
 
-MACHINE = "aarch64"
-GLIBC_MINOR = 36  # of the suite
+PLATFORM = Platform("aarch64", rootfs.PYTHON_VERSION, 36)  # the suite's
 
 
 def start(name: str, progress: Progress) -> Endpoint:
@@ -53,24 +54,15 @@ def obstacle() -> str:
 
 
 def _ensure_image(parent: Path, authorized: str, host_key: str, progress: Progress) -> Path:
-    progress("fetch the board's wheels", 0, 0)
-    wheels = fetch_wheels(MACHINE, rootfs.PYTHON_VERSION, GLIBC_MINOR)
+    wheels = Wheelhouse().fetch(PINS[0], PLATFORM, progress)
     parts = [str(image.RECIPE_VERSION), runtime_name(wheels), authorized, host_key]
     folder = parent / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     if folder.is_dir():
         return folder
     with tempfile.TemporaryDirectory() as unpacked:
         for wheel in wheels:
-            _unpack(wheel, Path(unpacked))
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(unpacked)
         baked = {f"/root/.tonearm/{runtime_name(wheels)}": Path(unpacked)}
         image.build_image(folder, baked, authorized, parent / "keys" / "host_key", progress)
     return folder
-
-
-def _unpack(wheel: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder)
-    except zipfile.BadZipFile as error:
-        wheel.unlink()
-        raise ImageError(f"{wheel.name} was damaged and is taken out of the cache; try again") from error

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import subprocess
-import sys
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from .errors import AgentError, WheelError
-from .facts import read_facts
+from .errors import AgentError, DeviceError, NoWheelError
 from .image import Progress
 from .ssh import Connection, Upload
+from .survey import Survey, advice, platform_of, read_survey, system_runtime
+from .wheelhouse import Wheelhouse
+from .wheels import PINS, Pin, pins_for, runtime_name
 
-# Pinned, so that two boards, and the same board next year, run the same code. The newest ONNX Runtime that has
-# wheels for that Python; 1.21.0 dies of an illegal instruction on a Raspberry Pi 4 and is none of them.
-PINNED = {
-    (3, 9): ("onnxruntime==1.19.2", "numpy==2.0.2"),
-    (3, 10): ("onnxruntime==1.23.2", "numpy==2.2.6"),
-}
-PINNED_NEWER = ("onnxruntime==1.31.1", "numpy==2.4.6")
-
-OLDEST_GLIBC = 17  # 2.17: manylinux2014
 HEADROOM = 4  # unpacked wheels are about four times their size
-DOWNLOAD_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -39,74 +26,6 @@ class Site:
     facts: dict[str, Any]
     runtime: str
     runner: str
-
-
-def requirements(python: tuple[int, int]) -> tuple[str, ...]:
-    """The pinned packages for a board's Python."""
-    return PINNED.get(python, PINNED_NEWER)
-
-
-def fetch_wheels(machine: str, python: tuple[int, int], glibc_minor: int) -> list[Path]:
-    """Wheels for a board, from the cache or the package index; `WheelError` when there are none."""
-    packages = requirements(python)
-    folder = platformdirs.user_cache_path("tonearm") / "wheels" / f"{machine}-cp{python[0]}{python[1]}-{glibc_minor}"
-    found = _cached(folder, packages)
-    if found is None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            _download(Path(temporary), packages, machine, python, glibc_minor)
-            _keep(Path(temporary), folder)
-        found = _cached(folder, packages)
-    if found is None:
-        raise WheelError(f"the package index gave no wheels of {' and '.join(packages)} for {machine}")
-    return found
-
-
-def _cached(folder: Path, packages: tuple[str, ...]) -> list[Path] | None:
-    matches = [sorted(folder.glob(package.replace("==", "-") + "-*.whl")) for package in packages]
-    return [wheels[0] for wheels in matches] if all(matches) else None
-
-
-def _keep(downloaded: Path, folder: Path) -> None:
-    """Move whole wheels into the cache, one rename each: a broken download leaves none there."""
-    folder.mkdir(exist_ok=True)
-    for wheel in downloaded.glob("*.whl"):
-        wheel.replace(folder / wheel.name)
-
-
-def _download(folder: Path, packages: tuple[str, ...], machine: str, python: tuple[int, int], glibc_minor: int) -> None:
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(glibc_minor, OLDEST_GLIBC - 1, -1)]
-    platforms += [f"manylinux2014_{machine}"]
-    tags = [word for platform in platforms for word in ("--platform", platform)]
-    version = f"{python[0]}.{python[1]}"
-    options = ["--no-deps", "--only-binary=:all:", "--python-version", version, "--implementation", "cp"]
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--quiet",
-        "download",
-        *options,
-        *tags,
-        "--dest",
-        str(folder),
-        *packages,
-    ]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise WheelError(
-            f"no wheels of {' and '.join(packages)} for {machine}, Python {version}, glibc 2.{glibc_minor}: {reason[0]}"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise WheelError(f"the package index did not deliver within {DOWNLOAD_SECONDS} s; try again") from error
-
-
-def runtime_name(wheels: list[Path]) -> str:
-    """The runtime's folder below a board's root: named after the wheels' content."""
-    digests = sorted(hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels)
-    return f"runtimes/{hashlib.sha256(' '.join(digests).encode()).hexdigest()[:16]}"
 
 
 def runner_files() -> dict[str, bytes]:
@@ -124,21 +43,31 @@ def runner_name(files: dict[str, bytes]) -> str:
     return f"runners/{digest.hexdigest()[:16]}"
 
 
-def prepare(connection: Connection, progress: Progress = lambda text, done, total: None) -> Site:
-    """Make sure that the board has the runtime and the runner; pushes nothing that is there.
+def prepare(
+    connection: Connection,
+    progress: Progress = lambda text, done, total: None,
+    pins: Sequence[Pin] = PINS,
+    wheelhouse: Wheelhouse | None = None,
+) -> Site:
+    """Make sure that the board has a runtime that runs there, and the runner; pushes nothing that is there.
+
+    Args:
+        connection: to the board.
+        progress: called with what is being done.
+        pins: the versions to try, the best first.
+        wheelhouse: where wheels come from; default: the person's cache and the package index.
 
     Raises:
-        WheelError: no ONNX Runtime for this machine and Python.
-        NoSpaceError, AgentError, UnreachableError: see `Connection.ask`.
+        WheelError: wheels for the board can't be had.
+        NoWheelError: there are none for it, and it has no ONNX Runtime of its own.
+        AgentError: none runs there; it says what was tried, how each ended and what to do.
+        NoSpaceError, UnreachableError: see `Connection.ask`.
     """
-    facts = read_facts(connection)
-    wheels = wheels_for(connection.name, facts)
+    survey = read_survey(connection)
     files = runner_files()
-    site = Site(facts, runtime_name(wheels), runner_name(files))
-    absent = missing_paths(connection, [site.runtime, site.runner])
-    if site.runtime in absent:
-        _install_runtime(connection, site, wheels, progress)
-    if site.runner in absent:
+    runtime = _choose(connection, survey, pins, wheelhouse or Wheelhouse(), progress)
+    site = Site(survey.facts, f"runtimes/{runtime}", runner_name(files))
+    if site.runner.split("/")[1] not in survey.runners:
         push_tree(connection, site.runner, files, progress)
     return site
 
@@ -149,32 +78,77 @@ def missing_paths(connection: Connection, paths: list[str]) -> list[str]:
     return [path for path in paths if path in state.get("paths", paths)]
 
 
-def wheels_for(name: str, facts: dict[str, Any]) -> list[Path]:
-    """Wheels that fit a board's facts; `WheelError` says why there can be none."""
-    libc = facts["libc"]
-    if libc != "glibc":
-        raise WheelError(
-            f"{name}: ONNX Runtime has wheels for glibc only, this board has {libc or 'another C library'}"
+def _choose(
+    connection: Connection, survey: Survey, pins: Sequence[Pin], wheelhouse: Wheelhouse, progress: Progress
+) -> str:
+    """The name of a runtime that runs on the board: of the best wheels, else of the system's own packages."""
+    tried: list[str] = []
+    try:
+        platform = platform_of(connection.name, survey)
+    except NoWheelError as error:
+        return _system(connection, survey, [str(error)], progress)
+    for pin in pins_for(platform, pins):
+        name = survey.installed(pin, platform)
+        reason = survey.failure(pin)
+        if name:
+            return name
+        if not reason:
+            try:
+                return _install(connection, survey, wheelhouse.fetch(pin, platform, progress), progress)
+            except (NoWheelError, AgentError) as error:
+                reason = _why_another(error)
+        tried.append(f"{pin}: {reason}")
+        progress(f"{tried[-1]}; try the next one", 0, 0)
+    return _system(connection, survey, tried or [f"no version of ONNX Runtime is known for {platform}"], progress)
+
+
+def _why_another(error: DeviceError) -> str:
+    """Why older wheels are tried; what no other version would change is raised again."""
+    if isinstance(error, AgentError) and error.kind != "import":
+        raise error
+    return str(error).partition(": ")[2] if isinstance(error, AgentError) else str(error)
+
+
+def _install(connection: Connection, survey: Survey, wheels: list[Path], progress: Progress) -> str:
+    """Push and install wheels, and try them; the runtime's name."""
+    if survey.noexec:
+        mount = survey.noexec
+        raise AgentError(
+            f"{connection.name}: {mount} is mounted noexec, so no library can be loaded from "
+            f"{survey.facts['root']}: sudo mount -o remount,exec {mount} there, and take noexec out of /etc/fstab",
+            "noexec",
         )
-    if facts["bits"] != 64:
-        raise WheelError(f"{name}: ONNX Runtime has no wheels for 32-bit {facts['machine']}; use a 64-bit system there")
-    major, minor, _ = facts["python"]
-    return fetch_wheels(facts["machine"], (major, minor), int(re.split(r"\D", facts["libc_version"])[1]))
-
-
-def _install_runtime(connection: Connection, site: Site, wheels: list[Path], progress: Progress) -> None:
+    path = runtime_name(wheels)
+    name = path.split("/")[1]
+    if name in survey.runtimes and name not in survey.failed:
+        return name
     uploads = [Upload(wheel.name, wheel.read_bytes()) for wheel in wheels]
     push_objects(connection, uploads, progress, "push the runtime", headroom=HEADROOM)
     progress("install the runtime", 0, 1)
-    digests = [upload.entry["sha256"] for upload in uploads]
-    try:
-        connection.ask("runtime", path=site.runtime, wheels=digests)
-    except AgentError as error:
-        if "libstdc++" in str(error):
-            hint = "the C++ library is missing there: sudo apt install libstdc++6"
-            raise AgentError(f"{connection.name}: {hint}", error.kind) from error
-        raise
+    connection.ask("runtime", path=path, wheels=[upload.entry["sha256"] for upload in uploads])
     progress("install the runtime", 1, 1)
+    return name
+
+
+def _system(connection: Connection, survey: Survey, tried: list[str], progress: Progress) -> str:
+    """The name of a runtime made of the system's own packages, or what was tried and what to do."""
+    name, why = survey.system, ""
+    if name in survey.failed:
+        why = survey.failed[name][1]
+    elif name in survey.runtimes:
+        return name
+    else:
+        progress("look for an ONNX Runtime of the system's own", 0, 0)
+        try:
+            name = system_runtime(connection)
+        except AgentError as error:
+            why = _why_another(error)
+    if name and not why:
+        return name
+    own = f"its system's own: {why}" if why else f"its system has none of its own: {advice(survey)}"
+    again = "; to try all again, remove runtimes/*.failed.json there" if survey.failed else ""
+    said = f"{connection.name}: no ONNX Runtime runs there. {'; '.join([*tried, own])}{again}"
+    raise AgentError(said, "import") if why or len(tried) > 1 else NoWheelError(said)
 
 
 def push_tree(connection: Connection, path: str, files: dict[str, bytes], progress: Progress) -> int:

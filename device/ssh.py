@@ -195,7 +195,7 @@ class Connection:
 
 
 # each after those it imports
-AGENT = ("protocol", "facts", "limits", "examine", "tune", "files", "releases", "remove", "tasks", "turn")
+AGENT = ("protocol", "facts", "limits", "examine", "tune", "files", "releases", "remove", "runtimes", "tasks", "turn")
 
 
 @functools.cache
