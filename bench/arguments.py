@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any
 
 Commands = argparse._SubParsersAction
 
@@ -21,13 +22,43 @@ def add_command(commands: Commands, name: str, about: str, example: str) -> argp
 
 def add_what(command: argparse.ArgumentParser) -> None:
     """What to take to which board."""
-    command.add_argument("what", metavar="MODEL|BUNDLE", help="a model's name, or a folder made by tonearm export")
+    add_bundle(command)
     add_on(command)
+
+
+def add_bundle(command: argparse.ArgumentParser) -> None:
+    """What to take."""
+    command.add_argument("what", metavar="MODEL|BUNDLE", help="a model's name, or a folder made by tonearm export")
 
 
 def add_on(command: argparse.ArgumentParser) -> None:
     """On which board."""
     command.add_argument("--board", required=True, metavar="NAME", help="loopback, virtual, or a board of yours")
+
+
+class _EachOnce(argparse.Action):
+    """Several values, after one option or several; the same one twice is wrong usage."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        named = [*(getattr(namespace, self.dest) or []), *values]
+        twice = next((value for value in named if named.count(value) > 1), None)
+        if twice is not None:
+            raise argparse.ArgumentError(self, f"{twice} is named twice")
+        setattr(namespace, self.dest, named)
+
+
+def add_on_several(command: argparse.ArgumentParser) -> None:
+    """On which boards, at once."""
+    command.add_argument(
+        "--board",
+        required=True,
+        nargs="+",
+        action=_EachOnce,
+        metavar="NAME",
+        help="loopback, virtual, or boards of yours; several are worked on at once",
+    )
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The command line. Libraries raise; only this file prints errors: one line, and what to try next."""
+"""The command line. Libraries raise; this file prints what ends a command: one line, and what to try next."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from ..device.facts import printable
 from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
 from .commands_board import add_board
-from .commands_boards import add_demo, add_deploy, add_render, add_report, add_sweep
+from .commands_boards import add_demo, add_render, add_report
 from .commands_compare import add_compare
+from .commands_deploy import add_deploy
 from .commands_models import add_convert, add_export, add_import, add_models
+from .commands_sweep import add_sweep
 from .commands_training import add_distill, add_train
 from .commands_verify import add_verify
-from .console import ask, say
+from .console import ask, one_line, say
 from .errors import BenchError
 
 EXAMPLES = """examples:
@@ -56,7 +58,7 @@ def _tell(error: Exception) -> None:
     for finding in findings:
         say(printable(finding))
     text = getattr(error, "summary", str(error)) if findings else str(error)
-    say(f"tonearm: {printable(' '.join(text.split()))}")
+    say(f"tonearm: {one_line(text)}")
 
 
 def _closed(error: BrokenPipeError) -> int:

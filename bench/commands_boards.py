@@ -6,29 +6,8 @@ import argparse
 from pathlib import Path
 
 from . import bundles, controls
-from .arguments import Commands, add_command, add_on, add_what, positive
+from .arguments import Commands, add_command, add_what, positive
 from .console import out, say, stage
-from .deploy import deploy, describe
-
-
-def add_deploy(commands: Commands) -> None:
-    """`tonearm deploy`."""
-    command = add_command(
-        commands,
-        "deploy",
-        "put a model on a board, prove it there, make it current",
-        "deploy hpn-reduced-flute --board pi",
-    )
-    add_what(command)
-    command.set_defaults(run=_deploy)
-
-
-def _deploy(options: argparse.Namespace) -> None:
-    with stage(f"deploy {options.what} to {options.board}") as report:
-        bundle, line = bundles.ensure_bundle(options.what, report)
-        deployed = deploy(options.board, bundle, report)
-    say(line)
-    out.print(describe(options.board, bundle, deployed), soft_wrap=True)
 
 
 def add_render(commands: Commands) -> None:
@@ -70,42 +49,6 @@ def _render(options: argparse.Namespace) -> None:
         say(f"{options.input}: {remark}")
     outputs = controls.cut_to(options.input, outputs, bundle)
     out.print(controls.write_sound(options.output, outputs, bundle), soft_wrap=True)
-
-
-def add_sweep(commands: Commands) -> None:
-    """`tonearm sweep`."""
-    command = add_command(
-        commands,
-        "sweep",
-        "measure models x blocks x threads on a board; goes on where it was stopped",
-        "sweep --board virtual --models hpn-full-flute hpn-reduced-flute --blocks 64 1024 -o results",
-    )
-    add_on(command)
-    command.add_argument("--models", nargs="+", required=True, metavar="MODEL|BUNDLE")
-    command.add_argument(
-        "--blocks", type=positive, nargs="+", metavar="N", help="samples per call (default: all the bundle has)"
-    )
-    command.add_argument("--threads", type=positive, nargs="+", default=[1], metavar="N", help="default: 1")
-    command.add_argument("--steps", type=positive, metavar="N", help="timed steps a case (default: 1000; virtual: 7)")
-    command.add_argument("-o", "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    command.set_defaults(run=_sweep)
-
-
-def _sweep(options: argparse.Namespace) -> None:
-    from . import results, sweep
-    from .report import terminal_tables
-
-    ready = []
-    for what in options.models:
-        with stage(f"bundle {what}") as report:
-            ready.append(bundles.ensure_bundle(what, report, options.blocks)[0])
-    with stage(f"sweep on {options.board}") as report:
-        measured, kept = sweep.sweep(
-            options.board, ready, options.blocks, options.threads, options.output, report, options.steps
-        )
-    say(f"{measured} cases measured, {kept} were there already in {options.output}")
-    for table in terminal_tables(results.load(options.output)):
-        out.print(table)
 
 
 def add_report(commands: Commands) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import sys
 import threading
@@ -21,6 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ..device.facts import printable
+
 # Where nobody's terminal sets the width, lines are as long as they need to be.
 # What is printed may come from a board or a file: none of it is markup.
 out = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
@@ -32,16 +35,24 @@ _live: list[Progress] = []  # the bars on the terminal now
 _asking = threading.Lock()
 
 
+Begin = Callable[[str, str], contextlib.AbstractContextManager[Report]]
+
+
 @contextlib.contextmanager
 def stage(text: str) -> Iterator[Report]:
     """A stage of the work: a live bar while it runs, then one line that says how long it took.
 
     The block gets a function to call with what is being done, and how much of how much is done.
     """
-    start = time.monotonic()
-    if not err.is_terminal:
-        say(f"{text} ...")
+    with stages(named=False) as begin, begin(text, "") as report:
+        yield report
+
+
+@contextlib.contextmanager
+def stages(named: bool = True) -> Iterator[Begin]:
+    """Stages that may run at once, in threads: the block gets a `stage` that takes a name, to stand before its bar."""
     columns = (
+        *([TextColumn("{task.fields[name]}", markup=False)] if named else []),
         SpinnerColumn(),
         BarColumn(bar_width=20),
         TimeElapsedColumn(),
@@ -50,14 +61,25 @@ def stage(text: str) -> Iterator[Report]:
     )
     bars = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
     with bars as progress, contextlib.ExitStack() as live:
-        task = progress.add_task(text, total=None)
         live.callback(_live.remove, progress)
         _live.append(progress)
+        yield functools.partial(_begin, progress)
 
-        def report(detail: str, done: int, total: int) -> None:
-            progress.update(task, description=detail, completed=done, total=total or None)
 
+@contextlib.contextmanager
+def _begin(progress: Progress, text: str, name: str) -> Iterator[Report]:
+    start = time.monotonic()
+    if not err.is_terminal:
+        say(f"{text} ...")
+    task = progress.add_task(text, total=None, name=name)
+
+    def report(detail: str, done: int, total: int) -> None:
+        progress.update(task, description=detail, completed=done, total=total or None)
+
+    try:
         yield report
+    finally:
+        progress.remove_task(task)
     say(text, time.monotonic() - start)
 
 
@@ -97,3 +119,8 @@ def say(text: str, seconds: float | None = None) -> None:
     """A line for the person, on standard error."""
     took = "" if seconds is None else f"  [{seconds:.1f} s]"
     err.print(f"{text}{took}", soft_wrap=True)
+
+
+def one_line(text: str) -> str:
+    """What an error says, without anything that would move the cursor."""
+    return printable(" ".join(text.split()))

@@ -20,7 +20,7 @@ from .errors import BenchError
 from .render import render_on
 from .report import terminal_tables, write_html
 from .results import load as load_results
-from .sweep import sweep
+from .sweep import check_cases, sweep
 
 PHRASE = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
 TEACHER, STUDENT = "hpn-full-flute", "hpn-reduced-flute"
@@ -54,8 +54,9 @@ def demo(name: str, folder: Path) -> None:
     _play(name, bundles[1], folder / "student.wav")
     results = folder / "results"
     with stage(f"sweep {len(BLOCKS)} block sizes, teacher and student") as report:
-        measured, kept = sweep(name, bundles, BLOCKS, [1], results, report)
-    say(f"  {measured} cases measured, {kept} were there already in {results}")
+        swept = sweep(name, bundles, BLOCKS, [1], results, report)
+    say(f"  {swept.measured} cases measured, {swept.kept} were there already in {results}")
+    check_cases({name: swept})
     table = load_results(results)
     for part in terminal_tables(table):
         out.print(part)

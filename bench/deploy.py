@@ -13,6 +13,7 @@ from ..device.turn import turn
 from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
 from .console import Report
+from .together import Reach
 
 VIRTUAL_FRAMES = 64  # a quarter of a second, or two blocks: the virtual board is slow
 
@@ -26,7 +27,7 @@ class Deployed:
     parity: list[dict[str, Any]] | None
 
 
-def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
+def deploy(name: str, bundle: Bundle, report: Report, reach: Reach = board) -> Deployed:
     """Make the bundle the board's current release; until the last step the board is as it was.
 
     Raises:
@@ -34,7 +35,7 @@ def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
         DeviceError: whatever keeps the board from taking it, or its stream from equalling the golden vectors.
     """
     check_bundle(bundle)
-    with board(name, report) as connection:
+    with reach(name, report) as connection:
         return deploy_over(connection, bundle, report)
 
 

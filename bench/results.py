@@ -10,6 +10,7 @@ Statistics are derived when the results are read, so that better ones can be had
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -47,8 +48,9 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(_steps_file(folder, identity))
-    _finish_last_line(folder / CASES)
     with (folder / CASES).open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # several boards are measured at once, or by several commands
+        _finish_last_line(folder / CASES)
         stream.write(json.dumps(case) + "\n")
         stream.flush()
         os.fsync(stream.fileno())

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import select
+import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .agent_protocol import answer
 
@@ -27,18 +29,40 @@ def take_turn(root: Path) -> None:
 
 
 def hold(root: Path, request: dict[str, Any]) -> None:
-    """Hold the board as long as standard input goes on; or say who holds it, after `wait` seconds."""
+    """Hold the board as long as standard input goes on; or say who holds it, after `wait` seconds.
+
+    What the same command held over a connection that it has lost is taken from it: `token` tells.
+    """
     with (root / "turn").open("a+", errors="replace") as file:
+        if not locked(file.fileno(), 0):
+            take_from_oneself(holder(file), request["token"])
         if not locked(file.fileno(), request["wait"]):
-            file.seek(0)
             age = max(0, int(time.time() - (root / "turn").stat().st_mtime))
-            answer({"held_by": file.read(LONGEST_NAME) or "somebody", "for_seconds": age}, [])
+            answer({"held_by": str(holder(file).get("who", "somebody")), "for_seconds": age}, [])
             return
+        said = {"who": request["who"][:LONGEST_NAME], "token": request["token"], "process": os.getpid()}
         with contextlib.suppress(OSError):  # a full disk is no reason to be kept from making room
             os.truncate(file.fileno(), 0)
-            os.write(file.fileno(), request["who"][:LONGEST_NAME].encode())
+            os.write(file.fileno(), json.dumps(said).encode())
         answer({"held_by": "", "for_seconds": 0}, [])
         listen(request["silence"])
+
+
+def holder(file: TextIO) -> dict[str, Any]:
+    """What the one that has the lock has written."""
+    file.seek(0)
+    try:
+        said = json.loads(file.read())
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def take_from_oneself(said: dict[str, Any], token: str) -> None:
+    """End the process that has the lock, if it has it for the same command."""
+    if said.get("token") == token and isinstance(said.get("process"), int):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(said["process"], signal.SIGKILL)
 
 
 def locked(descriptor: int, seconds: float) -> bool:

@@ -68,6 +68,10 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up: what other threads wait for here ends with `UnreachableError`."""
         self._client.close()
 
     def ask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import secrets
 import socket
 import threading
 import time
@@ -20,6 +21,11 @@ ASK_SECONDS = 5  # that the board waits before it says who is there
 PATIENCE_SECONDS = 900
 BEAT_SECONDS = 15
 SILENCE_SECONDS = 60  # after which the board gives it to the next
+
+
+def new_token() -> str:
+    """What tells one piece of work from another, should it lose the connection over which it holds a board."""
+    return secrets.token_hex(8)
 
 
 class Turn:
@@ -60,23 +66,27 @@ class Turn:
 
 
 @contextlib.contextmanager
-def turn(connection: Connection, what: str, progress: Progress, patience: float = PATIENCE_SECONDS) -> Iterator[Turn]:
+def turn(
+    connection: Connection, what: str, progress: Progress, patience: float = PATIENCE_SECONDS, token: str = ""
+) -> Iterator[Turn]:
     """Hold the board for as long as the block lasts; nobody else's work there goes on meanwhile.
+
+    A turn with the `token` of an earlier one takes the board from that one, whose connection is lost.
 
     Raises:
         BusyError: somebody else had it for longer than `patience` seconds; it says who.
     """
     who = f"{getpass.getuser()}@{socket.gethostname()}: {what}"
-    held = Turn(connection.name, _wait(connection, who, progress, time.monotonic() + patience))
+    held = Turn(connection.name, _wait(connection, who, token or new_token(), progress, time.monotonic() + patience))
     try:
         yield held
     finally:
         held.end()
 
 
-def _wait(connection: Connection, who: str, progress: Progress, deadline: float) -> paramiko.Channel:
+def _wait(connection: Connection, who: str, token: str, progress: Progress, deadline: float) -> paramiko.Channel:
     while True:
-        said, _, channel = connection.start("hold", who=who, wait=ASK_SECONDS, silence=SILENCE_SECONDS)
+        said, _, channel = connection.start("hold", who=who, token=token, wait=ASK_SECONDS, silence=SILENCE_SECONDS)
         if not said.get("held_by") and said.get("for_seconds") == 0:
             return channel
         channel.close()

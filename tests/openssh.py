@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -29,9 +30,27 @@ def openssh(folder: Path, *lines: str, home: str = "home", inside: Sequence[str]
     `folder / home`.
     """
     port = free_port()
+    server = start(folder, port, *lines, home=home, inside=inside)
+    try:
+        yield endpoint_of(folder, port)
+    finally:
+        server.terminate()
+        server.wait(START_SECONDS)
+
+
+def endpoint_of(folder: Path, port: int) -> Endpoint:
+    """Where a server that lives in `folder` answers."""
+    return Endpoint("127.0.0.1", port, getpass.getuser(), folder / "user_key", ensure_key(folder / "host_key"))
+
+
+def start(
+    folder: Path, port: int, *lines: str, home: str = "home", inside: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """A server that lives in `folder`, once it answers; whoever starts it ends it. Otherwise as `openssh`."""
     (folder / home).mkdir(parents=True, exist_ok=True)
     at_home = str(folder / home).replace('"', '\\"')
-    host_key, user_key = ensure_key(folder / "host_key"), ensure_key(folder / "user_key")
+    user_key = ensure_key(folder / "user_key")
+    ensure_key(folder / "host_key")
     (folder / "authorized").write_text(user_key + "\n")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     (folder / "sshd_config").write_text(
@@ -53,12 +72,30 @@ SetEnv "HOME={at_home}" "PATH={path}"
     with (folder / "sshd.log").open("wb") as log:
         command = [*inside, str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
         server = subprocess.Popen(command, stderr=log)
+    _wait(port, server, folder / "sshd.log")
+    return server
+
+
+def power_off(server: subprocess.Popen[bytes]) -> None:
+    """End a server and all that runs in its sessions, at once and without a word, as a power cut does."""
+    for process in [server.pid, *descendants(server.pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    server.wait(START_SECONDS)
+
+
+def descendants(process: int) -> list[int]:
+    """The processes that a process has started, and theirs."""
+    children = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if parent(path) == process]
+    return [*children, *(grandchild for child in children for grandchild in descendants(child))]
+
+
+def parent(stat: Path) -> int:
+    """Whose child a process is, of its `/proc/ID/stat`; 0 when it has ended meanwhile."""
     try:
-        _wait(port, server, folder / "sshd.log")
-        yield Endpoint("127.0.0.1", port, getpass.getuser(), folder / "user_key", host_key)
-    finally:
-        server.terminate()
-        server.wait(START_SECONDS)
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def free_port() -> int:

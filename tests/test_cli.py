@@ -23,6 +23,7 @@ from tonearm.runtime.clip import read_arrays
 GOLDEN = Path(__file__).parent / "golden" / "hpn-reduced.npz"
 SWEEP = ["sweep", "--board", "loopback", "--models", "hpn-reduced"]
 NOTHING = [[*SWEEP, "--steps", "0"], [*SWEEP, "--steps", "-1"], [*SWEEP, "--threads", "0"]]
+TWICE = [[*SWEEP, "--board", "loopback"], ["deploy", "hpn-reduced", "--board", "virtual", "loopback", "virtual"]]
 MISSPELT = (["--state", "h"], ["--dim", "batch=0"], ["--set", "=1"], ["--latency", "-1"], ["--hop", "0"])
 IMPORT = [["import", "amp.onnx"], *(["import", "amp.onnx", "--sample-rate", "1", *rest] for rest in MISSPELT)]
 COMMANDS = (
@@ -101,6 +102,7 @@ def test_the_help_of_every_command_has_an_example_of_it(command: str) -> None:
         ["board"],
         ["export", "hpn-reduced", "--block", "a"],
         *NOTHING,
+        *TWICE,
         *IMPORT,
     ],
 )

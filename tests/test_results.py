@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import re
 import wave
+from concurrent.futures import ThreadPoolExecutor, wait
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,20 @@ def test_a_case_measured_after_a_line_was_cut_short_is_kept(folder: Path) -> Non
     (folder / CASES).write_bytes(whole[:-1])
     append(folder, "d", entry(), samples(5))
     assert [case["id"] for case in read_cases(folder)] == ["a", "b", "c", "d"]
+
+
+def test_a_case_waits_for_the_line_that_another_board_or_command_is_writing(folder: Path) -> None:
+    line = (folder / CASES).read_text().splitlines(keepends=True)[0].replace('"id": "a"', '"id": "other"')
+    with ThreadPoolExecutor() as pool:
+        with (folder / CASES).open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.write(line[:100])
+            stream.flush()
+            ours = pool.submit(append, folder, "d", entry(), samples(5))
+            wait([ours], timeout=0.5)  # long enough to take the half line for one that a crash cut short
+            stream.write(line[100:])
+        ours.result()
+    assert [case["id"] for case in read_cases(folder)] == ["a", "b", "c", "other", "d"]
 
 
 def test_a_damaged_line_before_others_is_named(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -30,10 +31,11 @@ def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
 
 
 @contextlib.contextmanager
-def holding(root: Path, silence: float) -> Iterator[subprocess.Popen[bytes]]:
+def holding(root: Path, silence: float, work: str = "tour") -> Iterator[subprocess.Popen[bytes]]:
     """A turn without a host behind it: its process, once it has the board."""
     command = [sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(len(agent_source()))]
     request = {"command": "hold", "root": str(root), "files": [], "who": "anna: tour", "wait": 0, "silence": silence}
+    request["token"] = work
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0) as agent:
         assert agent.stdin and agent.stdout
@@ -102,6 +104,11 @@ def test_a_host_that_falls_silent_loses_its_turn(endpoint: Endpoint, tmp_path: P
     root.mkdir()
     with Connection("pi", endpoint) as connection, holding(root, 1), turn(connection, "deploy flute", quiet):
         pass
+
+
+def test_what_a_command_holds_over_a_lost_connection_it_takes_from_itself(tmp_path: Path) -> None:
+    with holding(tmp_path, 600) as lost, holding(tmp_path, 600):
+        assert lost.wait(30) == -signal.SIGKILL
 
 
 def test_each_line_says_how_long_the_host_may_be_silent(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tonearm.bench.deploy import Deployed, deploy
 from tonearm.bench.render import render_on
 from tonearm.bench.results import INSTRUCTIONS, load
-from tonearm.bench.sweep import sweep
+from tonearm.bench.sweep import Swept, sweep
 from tonearm.device import virtual
 from tonearm.device.boards import board
 from tonearm.device.facts import read_facts
@@ -80,7 +80,7 @@ def test_the_golden_clip_sounds_there_as_the_original(golden: dict[str, np.ndarr
 def test_a_case_measured_twice_costs_the_same_instructions(golden_bundle: Bundle, tmp_path: Path) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
-        assert sweep(NAME, [golden_bundle], [64], [1], folder, quiet) == (1, 0)
+        assert sweep(NAME, [golden_bundle], [64], [1], folder, quiet) == Swept(1, 0)
     (first,), (second,) = (load(folder).to_dict("records") for folder in folders)
     assert first["p50"] == pytest.approx(second["p50"], rel=1e-3)
     assert first["clock"] == INSTRUCTIONS
