@@ -34,7 +34,7 @@ def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
 def holding(root: Path, silence: float, work: str = "tour") -> Iterator[subprocess.Popen[bytes]]:
     """A turn without a host behind it: its process, once it has the board."""
     command = [sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(len(agent_source()))]
-    request = {"command": "hold", "root": str(root), "files": [], "who": "anna: tour", "wait": 0, "silence": silence}
+    request = {"command": "hold", "root": str(root), "files": [], "who": "anna: tour", "wait": 10, "silence": silence}
     request["token"] = work
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0) as agent:
