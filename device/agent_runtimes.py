@@ -121,9 +121,7 @@ def system_name(packages: list[Path]) -> str:
     """A runtime of the system's packages: another one after every update of them."""
     if not packages:
         return ""
-    versions = [
-        VERSION.search(read(folder / file)) for folder, file in zip(packages, ("__init__.py", "version.py"))
-    ]
+    versions = [VERSION.search(read(folder / file)) for folder, file in zip(packages, ("__init__.py", "version.py"))]
     said = [f"{folder.name}-{version[1] if version else 'unknown'}" for folder, version in zip(packages, versions)]
     libraries = sorted(path for folder in packages for path in folder.glob("*/*.so*"))
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in libraries if path.is_file()]
