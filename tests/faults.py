@@ -21,13 +21,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cable import Cable
 from fault_boards import Board, bundles, check, deploy, fails, mount, mounted, noexec, odd_path, own_disk, plain, reset
-from tonearm.bench.console import err, out, plain_table
+from openssh import free_port, power_off, start
+from tonearm.bench.console import Report, err, out, plain_table
+from tonearm.bench.results import read_cases
+from tonearm.bench.sweep import sweep
+from tonearm.device.boards import LOOPBACK
 from tonearm.device.errors import DeviceError, NoSpaceError
+from tonearm.device.ssh import Connection
 from tonearm.runtime.bundle import Bundle
 
 TIME_OF_A_DEPLOY = 3.0  # seconds, about
@@ -166,6 +172,32 @@ def two_at_once(board: Board, seed: int) -> None:
     check(board)
 
 
+def restarted(board: Board, seed: int) -> None:
+    """The power fails in the middle of a sweep, and the board is back soon."""
+    port = free_port()
+    servers = [start(board.folder, port)]
+
+    def power_cut() -> None:
+        time.sleep(random.Random(seed).random() * TIME_OF_A_DEPLOY)
+        power_off(servers.pop())
+        servers.append(start(board.folder, port))
+
+    def reach(name: str, report: Report) -> Connection:
+        return Connection(name, replace(board.endpoint, port=port))
+
+    thread = threading.Thread(target=power_cut)
+    thread.start()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            swept = sweep(LOOPBACK, [board.old], None, [1, 2], Path(folder), quiet, steps=1000, reach=reach)
+            assert (swept.measured, len(read_cases(Path(folder)))) == (2, 2), swept
+    finally:
+        thread.join()
+        power_off(servers.pop())
+    reset(board, proven=True)
+    check(board)
+
+
 def banner(board: Board, seed: int) -> None:
     """The login shell prints things, one of which looks like an answer."""
     greeting = board.home / ".bashrc"
@@ -219,6 +251,7 @@ FAULTS: dict[str, tuple[str, int, Fault, Place]] = {
     "agent-killed": ("board's side killed at a random moment", 10, agent_killed, plain),
     "host-killed": ("host's side killed at a random moment", 5, host_killed, plain),
     "two-at-once": ("two hosts deploy at once", 5, two_at_once, plain),
+    "restarted": ("power cut in the middle of a sweep", 5, restarted, plain),
     "banner": ("login shell that prints things", 1, banner, plain),
     "odd-path": ("home with spaces and quotes", 1, nothing, odd_path),
     "disk-full": ("disk full", 10, disk_full, own_disk),

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tonearm.bench.deploy import Deployed, deploy
 from tonearm.bench.render import render_on
-from tonearm.bench.results import INSTRUCTIONS, load
+from tonearm.bench.results import INSTRUCTIONS, load, read_cases
 from tonearm.bench.sweep import Swept, sweep
 from tonearm.device import virtual
 from tonearm.device.boards import board
-from tonearm.device.facts import read_facts
+from tonearm.device.client import open_client
+from tonearm.device.facts import examine, read_facts
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.clip import check_signals
 
@@ -96,3 +100,42 @@ def test_releases_survive_a_stop_and_a_start(golden_bundle: Bundle, deployed: De
         assert connection.ask("facts")[0]["current"] == deployed.path
     again = deploy(NAME, golden_bundle, quiet)
     assert (again.pushed, again.parity) == (0, None)
+
+
+def test_a_sweep_goes_on_after_the_machine_was_killed(golden_bundle: Bundle, state: Path, tmp_path: Path) -> None:
+    pid = state / "tonearm" / "boards" / NAME / "pid"
+    results = tmp_path / "results"
+
+    def kill_once_a_case_is_finished() -> None:
+        while len(read_cases(results)) == 0:
+            time.sleep(0.1)
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+    with board(NAME), ThreadPoolExecutor(1) as other:
+        killed = other.submit(kill_once_a_case_is_finished)
+        assert sweep(NAME, [golden_bundle], [64, 256], [1], results, quiet) == Swept(2, 0)
+        killed.result()
+    assert len(read_cases(results)) == 2
+    (small, large) = load(results).to_dict("records")
+    assert 0 < small["p50"] < large["p50"]
+
+
+def set_clock(moment: str) -> None:
+    """By GNU date's words, as root of the board."""
+    endpoint = virtual.endpoint(NAME)
+    assert endpoint
+    with open_client(NAME, endpoint) as client:
+        _, said, _ = client.exec_command(f"date --set='{moment}'", timeout=60)
+        assert said.channel.recv_exit_status() == 0
+
+
+def test_a_clock_that_is_a_year_off_is_no_obstacle(golden_bundle: Bundle, deployed: Deployed) -> None:
+    with board(NAME) as connection:
+        set_clock("+1 year")
+        try:
+            assert examine(connection)["clock_off_seconds"] > 364 * 86400
+            connection.ask("prune", release=deployed.path, keep=0, tools=[])
+            assert deploy(NAME, golden_bundle, quiet).path == deployed.path
+            assert connection.ask("facts")[0]["current"] == deployed.path
+        finally:
+            set_clock(f"@{time.time():.0f}")
