@@ -26,7 +26,21 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cable import Cable
-from fault_boards import Board, bundles, check, deploy, fails, mount, mounted, noexec, odd_path, own_disk, plain, reset
+from fault_boards import (
+    Board,
+    bundles,
+    check,
+    deploy,
+    fails,
+    mount,
+    mounted,
+    noexec,
+    odd_path,
+    own_disk,
+    plain,
+    quiet,
+    reset,
+)
 from openssh import free_port, power_off, start
 from tonearm.bench.console import Report, err, out, plain_table
 from tonearm.bench.results import read_cases
