@@ -87,4 +87,4 @@ def _smoke(name: str, bundle: Bundle, entry: dict[str, Any]) -> str:
     """How long a step took while it was proven: enough to see whether it is worth measuring."""
     step_ns, block = entry["step_ns"], entry["block"]
     figure = step_ns / 1e6 if is_virtual(name) else step_ns * 1e-7 * bundle.sample_rate / block
-    return f"{figure:.2g} at block {block}"
+    return f"{figure:.3g} at block {block}"
