@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,6 +102,39 @@ def prepared(
         board = Board(endpoint, folder, *bundles, folder / home)
         deploy(board, board.old)
         yield board
+
+
+def processes(board: Board, words: str) -> list[int]:
+    """Those of the board whose command line has `words`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            at_home = f"HOME={board.home}\0".encode() in (folder / "environ").read_bytes()
+            if at_home and words.encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+@contextlib.contextmanager
+def signalled(board: Board, words: str, number: signal.Signals, after: float = 0) -> Iterator[None]:
+    """A process of the board gets a signal as soon as it is there, or a little later."""
+    over = threading.Event()
+
+    def strike() -> None:
+        while not over.wait(0.005):
+            if found := processes(board, words):
+                over.wait(after)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(found[0], number)
+                return
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def mount(*arguments: str) -> None:

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.synchronize import Event
@@ -40,6 +40,7 @@ from fault_boards import (
     plain,
     quiet,
     reset,
+    signalled,
 )
 from openssh import free_port, power_off, start
 from tonearm.bench.console import Report, err, out, plain_table
@@ -50,6 +51,7 @@ from tonearm.device.errors import DeviceError, NoSpaceError
 from tonearm.device.ssh import Connection
 from tonearm.runtime.bundle import Bundle
 
+MANY = 20
 TIME_OF_A_DEPLOY = 3.0  # seconds, about
 SILENCE = 6.0  # seconds; what a person would wait is longer
 
@@ -96,39 +98,6 @@ def far(board: Board, seed: int) -> None:
     with Cable(board.endpoint.port, delay=0.15) as cable:
         deploy(board, board.new, cable.port)
     check(board)
-
-
-def processes(board: Board, words: str) -> list[int]:
-    """Those of the board whose command line has `words`."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            at_home = f"HOME={board.home}\0".encode() in (folder / "environ").read_bytes()
-            if at_home and words.encode() in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-    return found
-
-
-@contextlib.contextmanager
-def signalled(board: Board, words: str, number: signal.Signals, after: float = 0) -> Iterator[None]:
-    """A process of the board gets a signal as soon as it is there, or a little later."""
-    over = threading.Event()
-
-    def strike() -> None:
-        while not over.wait(0.005):
-            if found := processes(board, words):
-                over.wait(after)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(found[0], number)
-                return
-
-    thread = threading.Thread(target=strike)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def runner_killed(board: Board, seed: int) -> None:
@@ -276,15 +245,23 @@ AS_ROOT = {"disk-full", "read-only", "noexec"}  # they mount
 
 
 def tried(name: str, tries: int, both: tuple[Bundle, Bundle], seed: int = 0) -> list[str]:
-    """Try a fault so often; for each loss what went wrong."""
+    """Try a fault so often, many tries on as many boards as there are processors; for each loss what went wrong."""
+    boards = min(os.cpu_count() or 1, -(-tries // MANY))
+    with ThreadPoolExecutor(boards) as pool:
+        shares = [range(seed + number, seed + tries, boards) for number in range(boards)]
+        return [loss for losses in pool.map(lambda share: tried_there(name, share, both), shares) for loss in losses]
+
+
+def tried_there(name: str, seeds: range, both: tuple[Bundle, Bundle]) -> list[str]:
+    """Try a fault with each seed on a board of its own."""
     _, _, fault, place = FAULTS[name]
     losses = []
     with tempfile.TemporaryDirectory(prefix="tonearm-") as folder, place(Path(folder) / "board", both) as board:
-        for number in range(seed, seed + tries):
+        for seed in seeds:
             try:
-                fault(board, number)
+                fault(board, seed)
             except Exception:
-                losses.append(f"{name}, seed {number}: {traceback.format_exc()}")
+                losses.append(f"{name}, seed {seed}: {traceback.format_exc()}")
     return losses
 
 
