@@ -48,6 +48,7 @@ def add_board(commands: Commands) -> None:
         action.set_defaults(run=run)
         if name == "remove":
             action.add_argument("--yes", action="store_true", help="don't ask first")
+            action.add_argument("--entry", action="store_true", help="only its entry; the board is not asked")
 
 
 def _add_add(actions: Commands) -> None:
@@ -114,19 +115,31 @@ def _remove(options: argparse.Namespace) -> None:
     listed = name in boardsfile.read_boards()
     if listed:
         boardsfile.without_entry(name)  # refuses before anything is gone
+    if options.entry:
+        _remove_entry(name, listed)
+        return
     try:
         with stage(f"look at {name}") as report, board(name, report) as connection:
             there = _usage(connection)
             entry = f" and its entry in {boardsfile.boards_file()}" if listed else ""
             _confirm(f"Remove {there} on {name}{entry}? [y/N] ", options.yes)
             with turn(connection, "remove all", report):
-                connection.ask("remove")
+                said, _ = connection.ask("remove")
     except BoardError as error:
-        by_hand = f"; to take only its entry out, delete [{name}] from {boardsfile.boards_file()}"
-        raise BoardError(f"{error}{by_hand if listed else ''}") from error
+        only = f"; to take only its entry out: tonearm board remove {name} --entry"
+        raise BoardError(f"{error}{only if listed else ''}") from error
     if listed:
         boardsfile.remove_entry(name)
     out.print(f"{name}: {there} removed{', and its entry' if listed else ''}", soft_wrap=True)
+    if said.get("left"):
+        say(f"what is not Tonearm's stays there: {', '.join(map(printable, said['left']))}")
+
+
+def _remove_entry(name: str, listed: bool) -> None:
+    if not listed:
+        raise BoardError(f"{name} has no entry in {boardsfile.boards_file()}")
+    boardsfile.remove_entry(name)
+    out.print(f"{name}: its entry is removed; what is on the board stays there", soft_wrap=True)
 
 
 def _usage(connection: Connection) -> str:

@@ -12,10 +12,12 @@ from ..device.errors import AgentError
 from ..device.facts import examine
 from ..device.finding import PROBLEM, Finding
 from ..device.kinds import kind
+from ..device.ssh import Connection
 from ..device.tuning import Tuned, tune
+from ..device.turn import turn
 from .arguments import Commands, add_command
 from .board_info import WIDTH, describe_board
-from .console import out, say, stage
+from .console import Report, out, say, stage
 from .errors import BenchError
 
 
@@ -59,7 +61,7 @@ def _doctor(options: argparse.Namespace) -> None:
         return
     with stage(f"examine {options.name}") as report, board(options.name, report) as connection:
         try:
-            tuned = tune(connection) if options.tune else None
+            tuned = _tune(connection, report) if options.tune else None
             facts = examine(connection)
         except AgentError as error:
             if error.kind != "python":
@@ -74,9 +76,15 @@ def _doctor(options: argparse.Namespace) -> None:
     _tell(findings, unchecked(facts), options.name)
 
 
+def _tune(connection: Connection, report: Report, restore: bool = False) -> Tuned:
+    """While nobody measures there."""
+    with turn(connection, "tune", report):
+        return tune(connection, restore)
+
+
 def _restore(name: str) -> None:
     with stage(f"restore {name}") as report, board(name, report) as connection:
-        tuned = tune(connection, restore=True)
+        tuned = _tune(connection, report, restore=True)
     _tell_tuned(tuned)
     if not tuned.settings:
         out.print("nothing to restore: what --tune changes is gone after a start" if tuned.stale else "not tuned")

@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from ..device.facts import printable
+from ..device.turn import WAIT
 
 # Where nobody's terminal sets the width, lines are as long as they need to be.
 # What is printed may come from a board or a file: none of it is markup.
@@ -73,7 +74,13 @@ def _begin(progress: Progress, text: str, name: str) -> Iterator[Report]:
         say(f"{text} ...")
     task = progress.add_task(text, total=None, name=name)
 
+    told: set[str] = set()
+
     def report(detail: str, done: int, total: int) -> None:
+        waiting = detail.partition(" (")[0]
+        if detail.startswith(WAIT) and not err.is_terminal and waiting not in told:  # else it would look like a hang
+            told.add(waiting)
+            say(waiting)
         progress.update(task, description=detail, completed=done, total=total or None)
 
     try:

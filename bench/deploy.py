@@ -43,10 +43,11 @@ def deploy_over(connection: Connection, bundle: Bundle, report: Report, deadline
     """As `deploy`, over a connection that is there; the proof has `deadline` seconds."""
     with turn(connection, f"deploy {bundle.name}", report) as held:
         site = prepare(connection, report)
-        release = install(connection, bundle, report)
+        tools = (site.runtime, site.runner)
+        release = install(connection, bundle, report, tools)
         parity = ensure_proven(connection, site, bundle, release, report, deadline)
         held.check()
-        switch(connection, release, (site.runtime, site.runner))
+        switch(connection, release, tools)
     return Deployed(release.path, release.pushed, parity)
 
 

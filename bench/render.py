@@ -38,7 +38,7 @@ def render_on(
     check_bundle(bundle)
     with board(name, report) as connection, turn(connection, f"play {bundle.name}", report):
         site = prepare(connection, report)
-        release = install(connection, bundle, report)
+        release = install(connection, bundle, report, (site.runtime, site.runner))
         request = {
             "task": "render",
             "block": block,

@@ -55,12 +55,17 @@ def cell(column: str, row: dict[str, Any]) -> str:
     if column == "peak_kb":
         return f"{value / 1024:.1f}"
     if column == "misses":
-        return str(int(value) or f"0, < {row['miss_rate_bound']:.1%}")
+        return str(int(value) or f"0, < {_bound(row['miss_rate_bound'])}")
     if column == "budget":
         return f"{value / 1e6:g}"
     if column == "mips":
         return f"{value:.0f}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _bound(rate: float) -> str:
+    """In percent; one too small for a tenth of a percent is not rounded to nothing."""
+    return f"{rate:.1%}" if rate >= 1e-3 else f"{math.ceil(1e6 * rate) / 1e4:g}%"
 
 
 def rows(results: pandas.DataFrame, clock: str) -> list[list[str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..device.boards import board, check_name
 from ..device.errors import AgentError, BoardError, NoSpaceError, UnreachableError
 from ..device.provision import Site, prepare
-from ..device.releases import Release, install
+from ..device.releases import Release, install, release_path
 from ..device.ssh import Connection
 from ..device.turn import Turn, new_token, turn
 from ..runtime.bundle import Bundle
@@ -126,7 +126,8 @@ class _Tour:
     def _releases(self, connection: Connection, site: Site) -> dict[str, Release]:
         """Every bundle on the board, by digest; where it can't stream one of several, all cases of that have failed."""
         bundles = {case.bundle.digest: case.bundle for case in self.cases}
-        releases = {digest: install(connection, bundle, self.report) for digest, bundle in bundles.items()}
+        needed = [site.runtime, site.runner, *map(release_path, bundles.values())]
+        releases = {digest: install(connection, bundle, self.report, needed) for digest, bundle in bundles.items()}
         for digest, bundle in bundles.items():
             if any(case.key not in self.failed for case in self._cases_of(bundle)):
                 self._prove(connection, site, bundle, releases[digest])

@@ -53,7 +53,7 @@ def main() -> None:
     if name != "run":  # that one may measure, and is given a deadline
         keep_saying_that_it_works()
     try:
-        if name != "examine":  # that one is for boards, too, where nothing can be made
+        if name not in WITHOUT_TURN or name == "hold":
             root.mkdir(parents=True, exist_ok=True)
         if name not in WITHOUT_TURN:
             take_turn(root)

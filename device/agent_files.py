@@ -14,12 +14,9 @@ from .agent_protocol import CHUNK, RefusalError, stay_alive_only_with_a_host, wa
 
 
 def missing(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Which of `paths` are not here, and of which of `objects` (hashes) how many bytes are."""
+    """Which of `objects` (hashes) are not here, and how many bytes of each are."""
     absent = [sha256 for sha256 in request["objects"] if not inside(root, f"objects/{sha256}").is_file()]
-    return {
-        "objects": {sha256: size_of(part_of(inside(root, f"objects/{sha256}"))) for sha256 in absent},
-        "paths": [name for name in request["paths"] if not inside(root, name).exists()],
-    }
+    return {"objects": {sha256: size_of(part_of(inside(root, f"objects/{sha256}"))) for sha256 in absent}}
 
 
 def part_of(target: Path) -> Path:
@@ -74,7 +71,7 @@ def inside(root: Path, name: str) -> Path:
 
 def put(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
     """Store the files that follow as objects, each under its hash."""
-    total = sum(file["size"] for file in request["files"])
+    total = sum(file["size"] - file.get("start", 0) for file in request["files"])
     free = shutil.disk_usage(root).free
     needed = total + request.get("headroom", 0)
     if needed > free:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from .agent_protocol import RefusalError
 MANIFEST = "manifest.json"
 HISTORY = "history"  # one release a line, in the order in which they became current
 LONGEST_HISTORY = 100
+SHORTEST = 4  # characters of a digest
 TOOLS = ("runtimes", "runners")
+TOOL = re.compile(r"[0-9a-f]{16}|system-.*(?<!\.part)")
+OBJECT = re.compile(r"[0-9a-f]{64}")
 TOOLS_KEPT = 2  # of each kind: two hosts with two versions of Tonearm need not push theirs again and again
 
 
@@ -70,9 +74,9 @@ def history(root: Path) -> list[str]:
     file = root / HISTORY
     past = file.read_text().split() if file.is_file() else []
     current = current_of(root)
-    while past and past[-1] != current:
-        past.pop()
-    return past or ([current] if current else [])
+    if current not in past:  # a full disk kept it from being written down
+        return [*past, current] if current else []
+    return past[: len(past) - past[::-1].index(current)]
 
 
 def rollback(root: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +85,7 @@ def rollback(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     release = named(root, request["to"]) if request["to"] else before(root, past)
     if not is_whole(root, release):
         raise RefusalError("release", f"{release} is damaged, {current_of(root) or 'none'} stays: deploy it again")
-    if release in past:
-        past = past[: len(past) - past[::-1].index(release)]
-    else:
-        past.append(release)
+    past = past[: len(past) - past[::-1].index(release)] if release in past else [*past, release]
     point(root, release, past)
     return {"current": release}
 
@@ -93,16 +94,21 @@ def before(root: Path, past: list[str]) -> str:
     """The last one in `past` that is not the current one and still there."""
     there = [release for release in past if release != current_of(root) and inside(root, release).is_dir()]
     if not there:
-        raise RefusalError("release", "there is no release to go back to: none was current before this one")
+        others = ", ".join(path.partition("/")[2] for path in all_releases(root) if path != current_of(root))
+        hint = f"; name another one that is there: {others}" if others else ""
+        raise RefusalError("release", f"there is no release to go back to, no earlier one is known{hint}")
     return there[-1]
 
 
 def named(root: Path, words: str) -> str:
-    """The one release whose path ends with these words, or whose name or digest they are."""
-    found = [path for path in all_releases(root) if words in (path, *path.split("/")) or path.endswith(f"/{words}")]
+    """The one release whose path or name these words are, or whose digest begins with them."""
+    paths = all_releases(root)
+    found = [path for path in paths if words in (path, path.partition("/")[2], path.split("/")[1])]
+    found = found or [path for path in paths if len(words) >= SHORTEST and path.split("/")[2].startswith(words)]
     if len(found) != 1:
-        there = ", ".join(path.partition("/")[2] for path in (found or all_releases(root))) or "none"
-        raise RefusalError("release", f"{words!r} names {len(found)} releases; there are: {there}")
+        there = ", ".join(path.partition("/")[2] for path in (found or paths)) or "none"
+        several = f"{len(found)} releases" if found else "no release"
+        raise RefusalError("release", f"{words!r} names {several}; there are: {there}")
     return found[0]
 
 
@@ -153,22 +159,33 @@ def bytes_of(folder: Path) -> int:
 
 
 def prune(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Remove all but the `keep` releases used last, what nothing refers to any more, and what was never finished."""
+    """Remove all but the `keep` releases used last, what nothing refers to any more, and what was never finished.
+
+    What is in `needed`, releases, runtimes and runners, stays.
+    """
     free = shutil.disk_usage(root).free
+    remove_leftovers(root)
     state = releases(root, {})
-    kept = {state["current"], state["previous"], request["release"], *all_releases(root)[: request["keep"]]}
+    kept = {state["current"], state["previous"], *request["needed"], *all_releases(root)[: request["keep"]]}
     gone = [path for path in all_releases(root) if path not in kept]
     for path in gone:
         remove_release(inside(root, path))
     for kind in TOOLS:
-        folders = sorted((path for path in (root / kind).glob("*") if path.is_dir()), key=used, reverse=True)
-        for folder in folders[TOOLS_KEPT:]:
-            if str(folder.relative_to(root)) not in request["tools"]:
+        folders = [path for path in (root / kind).glob("*") if TOOL.fullmatch(path.name)]
+        for folder in sorted(folders, key=used, reverse=True)[TOOLS_KEPT:]:
+            if str(folder.relative_to(root)) not in request["needed"]:
                 shutil.rmtree(folder, ignore_errors=True)
     for path in (root / "objects").glob("*"):
-        if path.suffix == ".part" or path.stat().st_nlink == 1:  # no release links to it
+        if OBJECT.fullmatch(path.name) and path.stat().st_nlink == 1:  # no release links to it
             path.unlink()
     return {"pruned": gone, "freed": max(0, shutil.disk_usage(root).free - free)}
+
+
+def remove_leftovers(root: Path) -> None:
+    """What an agent that was killed has begun; nobody else works here now."""
+    for pattern in ("objects/*.part", "releases/*/*.part", "runtimes/*.part", "runners/*.part"):
+        for path in root.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def remove_release(folder: Path) -> None:

@@ -9,37 +9,41 @@ from pathlib import Path
 from typing import Any
 
 from .agent_protocol import RefusalError
+from .agent_tune import tune
 
 OURS = ("objects", "runtimes", "runners", "releases", "jobs", "turn")
+MANY = 10  # names that are told
+ALL = (*OURS, "current", "current.part", "history", "history.part", "tuned.json", "tuned.json.part")
 
 
 def usage(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """How much there is below `root`: files, and bytes of each once, however many links it has."""
+    """How much there is of ours below `root`: files, and bytes of each once, however many links it has."""
+    if not root.is_dir():
+        return {"root": str(root), "count": 0, "bytes": 0}
     check_ours(root)
-    sizes = {}
-    count = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            status = Path(folder, name).lstat()
-            sizes[status.st_dev, status.st_ino] = status.st_size
-            count += 1
-    return {"root": str(root), "count": count, "bytes": sum(sizes.values())}
+    files = [path for name in ALL for path in (root / name, *(root / name).rglob("*")) if path.is_file()]
+    sizes = {(status.st_dev, status.st_ino): status.st_size for status in map(os.lstat, files)}
+    count = len(files)
+    return {"root": str(root.resolve()), "count": count, "bytes": sum(sizes.values())}
 
 
 def remove(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Take away everything below `root`, and `root` itself; links are taken away, not followed.
+    """Take away what we put below `root`, and `root` if nothing is left; links are taken away, not followed.
 
-    What tells that the folder is ours goes last, so that what was cut off can be gone on with.
+    The governors go back to what they were. What tells that the folder is ours goes last, so that what was cut off can
+    be gone on with.
     """
     check_ours(root)
-    for path in sorted(root.iterdir(), key=lambda path: path.name in OURS):
+    if (root / "tuned.json").is_file():
+        tune(root, {"restore": True})
+    for path in (root / name for name in reversed(ALL) if (root / name).is_symlink() or (root / name).exists()):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
-    with contextlib.suppress(OSError):  # a link to another disk stays, as a person made it
+    with contextlib.suppress(OSError):  # a link to another disk stays, as a person made it, and what is not ours
         root.rmdir()
-    return {}
+    return {"left": sorted(path.name for path in root.iterdir())[:MANY] if root.is_dir() else []}
 
 
 def check_ours(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from .agent_files import building, inside, mark_used, receive
 from .agent_protocol import PROGRESS, RefusalError, answer
 from .agent_runtimes import failed_file, link_system, remember_failure, system_name, system_packages
 
+PR_SET_PDEATHSIG = 1
 TAIL = 400  # characters of a dead process's last line that travel back
 TRIAL_SECONDS = 600
 # x -> Tanh(MatMul(GRU(x), m)), opset 17; its weights are constants, which ONNX Runtime packs as it does a model's.
@@ -113,6 +115,7 @@ def run_python(arguments: list[str], path: Path, folder: Path, deadline: float) 
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        preexec_fn=end_with_the_agent,
     )
     threading.Thread(target=kill_when_host_is_gone, args=(process,), daemon=True).start()
     late = threading.Event()
@@ -132,6 +135,11 @@ def run_python(arguments: list[str], path: Path, folder: Path, deadline: float) 
     if late.is_set():
         raise RefusalError("deadline", f"the task did not end within {deadline:.0f} s and was ended")
     return subprocess.CompletedProcess(command, process.returncode, "", "".join(errors))
+
+
+def end_with_the_agent() -> None:
+    """In the new process: an agent that is killed must not leave one behind that is in the way of the next."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def kill_when_host_is_gone(process: subprocess.Popen[str]) -> None:
@@ -156,8 +164,9 @@ def last_line(text: str) -> str:
 def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
     """Run the runner in a job folder: files in, record and files out, the folder gone."""
     jobs = root / "jobs"
-    shutil.rmtree(jobs, ignore_errors=True)  # nobody else works here: this is of an agent that was killed
-    jobs.mkdir(parents=True)
+    jobs.mkdir(parents=True, exist_ok=True)
+    for left in jobs.iterdir():  # nobody else works here: these are of an agent that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=jobs) as name:
         job = Path(name)
         for file in request["files"]:

@@ -17,15 +17,26 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from .agent_protocol import answer
+from .agent_protocol import RefusalError, answer
 
 LONGEST_NAME = 200
 ASK_AGAIN_SECONDS = 0.1
+PATIENCE_SECONDS = 120
 
 
 def take_turn(root: Path) -> None:
-    """Wait until no other request works here: two at once would spoil what one of them measures."""
-    fcntl.flock(os.open(root, os.O_RDONLY), fcntl.LOCK_EX)
+    """Wait until no other request works here: two at once would spoil what one of them measures.
+
+    Whose host has gone meanwhile changes nothing any more.
+    """
+    hearing = select.poll()
+    hearing.register(0, select.POLLRDHUP)
+    descriptor, end = os.open(root, os.O_RDONLY), time.monotonic() + PATIENCE_SECONDS
+    while not locked(descriptor, ASK_AGAIN_SECONDS, root):
+        if hearing.poll(0):
+            raise SystemExit(1)
+        if time.monotonic() > end:
+            raise RefusalError("busy", "a task begun earlier is still at work there; try again in some minutes")
 
 
 def hold(root: Path, request: dict[str, Any]) -> None:
@@ -34,9 +45,9 @@ def hold(root: Path, request: dict[str, Any]) -> None:
     What the same command held over a connection that it has lost is taken from it: `token` tells.
     """
     with (root / "turn").open("a+", errors="replace") as file:
-        if not locked(file.fileno(), 0):
+        if not locked(file.fileno(), 0, root / "turn"):
             take_from_oneself(holder(file), request["token"])
-        if not locked(file.fileno(), request["wait"]):
+        if not locked(file.fileno(), request["wait"], root / "turn"):
             age = max(0, int(time.time() - (root / "turn").stat().st_mtime))
             answer({"held_by": str(holder(file).get("who", "somebody")), "for_seconds": age}, [])
             return
@@ -59,14 +70,21 @@ def holder(file: TextIO) -> dict[str, Any]:
 
 
 def take_from_oneself(said: dict[str, Any], token: str) -> None:
-    """End the process that has the lock, if it has it for the same command."""
-    if said.get("token") == token and isinstance(said.get("process"), int):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(said["process"], signal.SIGKILL)
+    """End the process that has the lock, if it has it for the same command: one of ours, by its command line."""
+    process = said.get("process")
+    if said.get("token") != token or not isinstance(process, int):
+        return
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{process}/cmdline").read_bytes() == Path("/proc/self/cmdline").read_bytes():
+            os.kill(process, signal.SIGKILL)
 
 
-def locked(descriptor: int, seconds: float) -> bool:
-    """Whether the lock could be had within so many seconds."""
+def locked(descriptor: int, seconds: float, path: Path) -> bool:
+    """Whether the lock on `path`, opened as `descriptor`, could be had within so many seconds.
+
+    Raises:
+        RefusalError: what was opened is not there any more: somebody has removed all that was on the board.
+    """
     end = time.monotonic() + seconds
     while True:
         try:
@@ -74,9 +92,12 @@ def locked(descriptor: int, seconds: float) -> bool:
         except BlockingIOError:
             if time.monotonic() > end:
                 return False
-            time.sleep(ASK_AGAIN_SECONDS)
+            time.sleep(max(ASK_AGAIN_SECONDS, min(1, seconds / 30)))  # who waits long, waits quietly
         else:
-            return True
+            break
+    if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+        raise RefusalError("busy", "what was there has just been removed by somebody else; try again")
+    return True
 
 
 def listen(silence: float) -> None:

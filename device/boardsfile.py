@@ -60,8 +60,8 @@ def check_new(name: str) -> dict[str, dict[str, Any]]:
     boards = read_boards()
     if name in boards:
         raise UnknownBoardError(
-            f"there is a board {name!r} already, at {boards[name]['host']}: change it in {boards_file()}, "
-            f"or take it away first: tonearm board remove {name}"
+            f"there is a board {name!r} already, at {boards[name]['host']}. To trust its host key: tonearm board trust "
+            f"{name}; to change it: {boards_file()}; to take it away: tonearm board remove {name}"
         )
     return boards
 

@@ -5,6 +5,7 @@ paramiko's exceptions are translated here and in `ssh`, nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from .login import Login
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what goes wrong is raised, and said once
 
+END_SECONDS = 5  # for a ProxyCommand that is told to end
+
 
 class _Client(paramiko.SSHClient):
     """A client that takes along, when it is closed, what it came through: the hop before it, or a ProxyCommand."""
@@ -39,6 +42,9 @@ class _Client(paramiko.SSHClient):
         self.complaints.close()
         if self.process:
             self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_SECONDS)
+            self.process.kill()
             self.process.wait()
         if self.before:
             self.before.close()
@@ -168,8 +174,9 @@ def _refused(name: str, endpoint: Endpoint, error: Exception, complaint: str) ->
     """What kept us from connecting, and what to do about it."""
     place, who = endpoint.place, f"{endpoint.user}@{endpoint.host}"
     if isinstance(error, paramiko.AuthenticationException):
-        hint = f"put your public key there: ssh-copy-id -p {endpoint.port} {who}"
-        return UnreachableError(f"{name}: {who} lets nobody in ({error}); {hint}")
+        key = f"-i {endpoint.key_file}.pub " if endpoint.key_file else ""
+        hint = f"put your public key there: ssh-copy-id {key}-p {endpoint.port} {who}"
+        return UnreachableError(f"{name}: {who} does not let us in ({error}). If the user is right, {hint}")
     if _way(endpoint).command:
         said = complaint or _reason(error)
         return UnreachableError(f"{name}: its ProxyCommand does not get to {place} ({said}); try it by hand")

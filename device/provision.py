@@ -72,12 +72,6 @@ def prepare(
     return site
 
 
-def missing_paths(connection: Connection, paths: list[str]) -> list[str]:
-    """Which of `paths`, below the board's root, are not there."""
-    state, _ = connection.ask("missing", objects=[], paths=paths)
-    return [path for path in paths if path in state.get("paths", paths)]
-
-
 def _choose(
     connection: Connection, survey: Survey, pins: Sequence[Pin], wheelhouse: Wheelhouse, progress: Progress
 ) -> str:
@@ -160,11 +154,11 @@ def push_tree(connection: Connection, path: str, files: dict[str, bytes], progre
 
 
 def push_objects(
-    connection: Connection, uploads: list[Upload], progress: Progress, text: str, headroom: int = 1
+    connection: Connection, uploads: list[Upload], progress: Progress, text: str, headroom: int = 0
 ) -> int:
     """Push what of `uploads` the board does not hold yet, by hash; the number of bytes."""
     by_hash = {upload.entry["sha256"]: upload for upload in uploads}
-    state, _ = connection.ask("missing", objects=list(by_hash), paths=[])
+    state, _ = connection.ask("missing", objects=list(by_hash))
     missing = [replace(by_hash[sha256], start=start) for sha256, start in _absent(connection, state, by_hash).items()]
     total = sum(len(upload.content) - upload.start for upload in missing)
     if missing:
@@ -179,6 +173,6 @@ def _absent(connection: Connection, state: dict[str, Any], wanted: dict[str, Upl
     """The hashes that the board says it does not have, and how many bytes of each it has got so far."""
     try:
         told = {str(sha256): int(size) for sha256, size in state["objects"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise AgentError(f"{connection.name}: what it says it has makes no sense: {error!r}") from error
     return {sha256: min(max(told[sha256], 0), len(wanted[sha256].content)) for sha256 in wanted if sha256 in told}

@@ -35,8 +35,15 @@ def release_path(bundle: Bundle) -> str:
     return f"releases/{bundle.name}/{bundle.digest[:16]}"
 
 
-def install(connection: Connection, bundle: Bundle, progress: Progress = lambda text, done, total: None) -> Release:
+def install(
+    connection: Connection,
+    bundle: Bundle,
+    progress: Progress = lambda text, done, total: None,
+    needed: Sequence[str] = (),
+) -> Release:
     """Make sure that the bundle is on the board, whole; `current` stays as it is.
+
+    Where the disk is full, old releases are removed; not what `needed` names, paths below the board's root.
 
     Raises:
         BundleError: a file here is not what the manifest says; nothing is pushed.
@@ -52,7 +59,7 @@ def install(connection: Connection, bundle: Bundle, progress: Progress = lambda 
     try:
         return Release(path, push_tree(connection, path, files, progress))
     except NoSpaceError:
-        freed, _ = connection.ask("prune", release=path, keep=FEWEST, tools=[])
+        freed, _ = connection.ask("prune", keep=FEWEST, needed=[path, *needed])
         if not freed.get("pruned"):
             raise
         return Release(path, push_tree(connection, path, files, progress))
@@ -79,7 +86,7 @@ def prove(
             {"error": float(e["error"]), **{key: int(e[key]) for key in ("block", "frames", "step_ns")}}
             for e in record["parity"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise AgentError(f"{connection.name}: its record of parity makes no sense: {error!r}") from error
 
 
@@ -98,9 +105,9 @@ def keep_proof(connection: Connection, site: Site, release: Release, parity: lis
     connection.ask("proof", path=proof_path(site, release), parity=parity)
 
 
-def switch(connection: Connection, release: Release, tools: Sequence[str] = ()) -> list[str]:
-    """Make the release current, by one rename, and remove old ones; their paths. `tools` are in use and stay."""
-    said, _ = connection.ask("switch", release=release.path, keep=KEEP, tools=list(tools))
+def switch(connection: Connection, release: Release, needed: Sequence[str] = ()) -> list[str]:
+    """Make the release current, by one rename, and remove old ones but those `needed`; their paths."""
+    said, _ = connection.ask("switch", release=release.path, keep=KEEP, needed=list(needed))
     return [printable(path) for path in said.get("pruned") or []]
 
 
@@ -120,7 +127,7 @@ def releases(connection: Connection) -> dict[str, Any]:
                 for r in said["releases"]
             ],
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise AgentError(f"{connection.name}: what it says of its releases makes no sense: {error!r}") from error
 
 

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import socket
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ CHUNK = 1 << 15
 SILENCE_SECONDS = 30  # the agent says every two that it works
 DEAD_PEER_SECONDS = 60
 MAXIMUM_HEADER = 1 << 22
+MAXIMUM_FILE = 1 << 30
 
 Sent = Callable[[int, int], None]
 
@@ -143,7 +145,12 @@ class Connection:
         """A channel with Python at the other end, which waits for the agent's source."""
         channel = self._transport().open_session(timeout=self.silence)
         channel.settimeout(self.silence)
-        channel.exec_command(f"python3 -I -S -c '{BOOTSTRAP}' {len(agent_source())}")
+        late = threading.Timer(self.silence, channel.close)  # paramiko would wait for an answer without a bound
+        late.start()
+        try:
+            channel.exec_command(f"python3 -I -S -c '{BOOTSTRAP}' {len(agent_source())}")
+        finally:
+            late.cancel()
         return channel
 
     def _send(self, channel: paramiko.Channel, request: bytes, parts: Iterator[bytes]) -> None:
@@ -172,7 +179,7 @@ class Connection:
             header = json.loads(line[len(ANSWER) :])
             if "error" in header:
                 raise self._refusal(header)
-            sizes = {str(file["name"]): int(file["size"]) for file in header["files"]}
+            sizes = {str(file["name"]): _size(file["size"]) for file in header["files"]}
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise AgentError(f"{self.name}: its answer makes no sense: {line[:80]!r}") from error
         files = {name: reader.read(size) for name, size in sizes.items()}
@@ -241,6 +248,13 @@ def _notice_a_dead_peer(transport: paramiko.Transport) -> None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_SECONDS // 4)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_SECONDS // 4)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000)
+
+
+def _size(told: object) -> int:
+    """Of a file that a board sends, if it can be one."""
+    if type(told) is not int or not 0 <= told <= MAXIMUM_FILE:
+        raise ValueError(f"a file of {told!r} bytes")
+    return told
 
 
 def _tell(line: bytes, on_progress: Sent) -> None:

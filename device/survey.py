@@ -13,6 +13,7 @@ from .facts import check_facts, printable
 from .ssh import Connection
 from .wheels import MACHINES, Pin, Platform
 
+_MANY, _LONG = 100, 200  # wheels or tags; characters of a tag
 _NAME = re.compile(r"[\w.+-]{1,200}")
 _DEBIAN_WITH_RUNTIME = 13  # the first that has python3-onnxruntime, on 32-bit ARM too
 _ARM32 = ("aarch64", "armv8l")  # a 64-bit kernel below a 32-bit system
@@ -101,6 +102,8 @@ def _distribution(kind: object, version: object, name: object) -> tuple[str, str
 
 
 def _wheels(said: dict[str, list[str]]) -> dict[str, set[Tag]]:
+    if len(said) > _MANY or any(len(tags) > _MANY or any(len(text) > _LONG for text in tags) for tags in said.values()):
+        raise ValueError("more wheels or tags than there can be")
     return {str(wheel): {tag for text in tags for tag in parse_tag(text)} for wheel, tags in said.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import itertools
 import secrets
 import socket
 import threading
@@ -17,7 +18,8 @@ from .facts import printable
 from .image import Progress
 from .ssh import Connection
 
-ASK_SECONDS = 5  # that the board waits before it says who is there
+ASK_SECONDS = (1, 30)  # that the board waits before it says who is there: at first, and then, not to disturb them
+WAIT = "wait for"
 PATIENCE_SECONDS = 900
 BEAT_SECONDS = 15
 SILENCE_SECONDS = 60  # after which the board gives it to the next
@@ -85,12 +87,14 @@ def turn(
 
 
 def _wait(connection: Connection, who: str, token: str, progress: Progress, deadline: float) -> paramiko.Channel:
+    waits = itertools.chain(ASK_SECONDS, itertools.repeat(ASK_SECONDS[-1]))
     while True:
-        said, _, channel = connection.start("hold", who=who, token=token, wait=ASK_SECONDS, silence=SILENCE_SECONDS)
+        wait = next(waits)
+        said, _, channel = connection.start("hold", who=who, token=token, wait=wait, silence=SILENCE_SECONDS)
         if not said.get("held_by") and said.get("for_seconds") == 0:
             return channel
         channel.close()
         holder = f"{printable(said.get('held_by'))} (for {printable(said.get('for_seconds'))} s now)"
         if time.monotonic() > deadline:
             raise BusyError(f"{connection.name} is in use by {holder}; try again when they are done")
-        progress(f"wait for {connection.name}, in use by {holder}", 0, 0)
+        progress(f"{WAIT} {connection.name}, in use by {holder}", 0, 0)

@@ -88,12 +88,17 @@ def _is_whole(wheel: Path) -> bool:
     with contextlib.suppress(OSError):
         if record.is_file() and record.read_text().strip() == file_digest(wheel):
             return True
-        if not record.is_file() and _can_be_unpacked(wheel):
+        if _can_be_unpacked(wheel) and wheel.stat().st_mtime > _changed(record):
             record.write_text(file_digest(wheel))
             return True
         record.unlink(missing_ok=True)
         wheel.unlink(missing_ok=True)
     return False
+
+
+def _changed(record: Path) -> float:
+    """When a record was made; a wheel that is newer was put there by a person."""
+    return record.stat().st_mtime if record.is_file() else 0.0
 
 
 def _can_be_unpacked(wheel: Path) -> bool:

@@ -103,7 +103,7 @@ def far(board: Board, seed: int) -> None:
 def runner_killed(board: Board, seed: int) -> None:
     """SIGKILL, which is what the kernel sends where memory runs out, too."""
     reset(board, proven=False)
-    with signalled(board, "tonearm.runtime.runner", signal.SIGKILL, random.Random(seed).random()):
+    with signalled(board, "tonearm.runtime.runner", signal.SIGKILL, random.Random(seed).random() / 5):
         fails(board, "SIGKILL")
     check(board)
 

@@ -97,7 +97,7 @@ def test_a_file_with_another_hash_is_refused_and_leaves_nothing(loopback: Connec
         lambda name: ("tree", {"path": name, "contents": {}}),
         lambda name: ("tree", {"path": "trees/a", "contents": {name: "0"}}),
         lambda name: ("switch", {"release": name, "parity": None, "proof": "x"}),
-        lambda name: ("missing", {"objects": [], "paths": [name]}),
+        lambda name: ("missing", {"objects": [f"../{name}"]}),
         lambda name: ("verify", {"path": name, "contents": {}}),
         lambda name: ("proof", {"path": name, "parity": []}),
         lambda name: ("runtime", {"path": name, "wheels": []}),

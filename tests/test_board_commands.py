@@ -131,7 +131,7 @@ def test_remove_takes_the_folder_and_the_entry_and_nothing_else(there: Endpoint,
     assert status == 1 and "--yes" in remarks and root.exists() and "pi" in read_boards()
     status, shown = on_terminal("board", "remove", "pi", answers=(("[y/N] ", "n"),))
     assert status == 1 and "nothing was removed" in shown and root.exists()
-    status, shown = on_terminal("board", "remove", "pi", answers=((f"Remove {root} (1 file, 0.0 MB) on pi", "y"),))
+    status, shown = on_terminal("board", "remove", "pi", answers=((f"Remove {root} (2 files, 0.0 MB) on pi", "y"),))
     assert status == 0, shown
     assert not root.exists() and (root.parent / "kept" / "song").read_text() == "mine"
     assert boards_file().read_text() == '# mine\n\n[lab]\nhost = "lab"  # far\n'
@@ -141,8 +141,10 @@ def test_a_board_that_is_off_keeps_its_entry_and_the_remark_how_to_take_it_out(t
     boards_file().parent.mkdir(parents=True)
     boards_file().write_text('[pi]\nhost = "127.0.0.1"\nport = 1\n')
     status, _, remarks = tonearm("board", "remove", "pi", "--yes")
-    assert status == 1 and f"delete [pi] from {boards_file()}" in remarks
+    assert status == 1 and "tonearm board remove pi --entry" in remarks
     assert "pi" in read_boards()
+    assert tonearm("board", "remove", "pi", "--entry")[0] == 0
+    assert "pi" not in read_boards()
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(there: Endpoint, tmp_path: Path) -> None:
@@ -155,14 +157,17 @@ def test_a_folder_that_is_not_ours_is_left_alone(there: Endpoint, tmp_path: Path
     assert (home / "else" / "song").read_text() == "mine"
 
 
-def test_a_folder_on_another_disk_is_emptied_and_the_link_to_it_stays(there: Endpoint, tmp_path: Path) -> None:
+def test_of_a_folder_on_another_disk_only_what_is_ours_goes_and_the_link_to_it_stays(
+    there: Endpoint, tmp_path: Path
+) -> None:
     home, disk = tmp_path / "there" / "home", tmp_path / "disk"
     disk.mkdir()
+    (disk / "song").write_text("mine")
     (home / ".tonearm").symlink_to(disk)
     with Connection("pi", there) as board:
         board.ask("put", [Upload("a", b"123")])
         board.ask("remove")
-    assert list(disk.iterdir()) == [] and (home / ".tonearm").is_symlink()
+    assert [path.name for path in disk.iterdir()] == ["song"] and (home / ".tonearm").is_symlink()
 
 
 def test_the_list_shows_all_boards_and_where_they_are(tonearm: Run) -> None:

@@ -122,7 +122,7 @@ def test_a_password_is_asked_for_three_times_at_most_and_is_in_no_text(
     caplog.set_level(logging.DEBUG)
     with server(tmp_path, Door("password")) as there, pytest.raises(UnreachableError, match="ssh-copy-id") as refused:
         enter(there, "wr0ng-a", "wr0ng-b", "wr0ng-c")
-    assert "lets nobody in (it takes password" in str(refused.value)
+    assert "does not let us in (it takes password" in str(refused.value)
     chain = [refused.value, refused.value.__cause__, refused.value.__context__]
     assert "wr0ng" not in "".join(map(repr, chain)) + caplog.text
 
@@ -196,4 +196,4 @@ def test_on_a_terminal_a_password_is_typed_unseen_and_the_bar_stands_still(tmp_p
         status, shown = on_terminal("board", "info", "pi", answers=(("Password of kim@127.0.0.1: ", PHRASE),))
     assert PHRASE not in shown
     assert "Password of kim@127.0.0.1: \n" in shown, "something was drawn over the question"
-    assert status == 1 and "lets nobody in" not in shown  # it is no board: it has no shell
+    assert status == 1 and "does not let us in" not in shown  # it is no board: it has no shell

@@ -152,7 +152,7 @@ def agent(there: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
 def test_the_agent_has_the_key(there: Endpoint, agent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known(there)
     ssh_file("config", f"Host pi\n  HostName {there.host}\n  Port {there.port}\n")
-    with pytest.raises(UnreachableError, match=r"lets nobody in .*no key to try"):
+    with pytest.raises(UnreachableError, match=r"does not let us in .*no key to try"):
         reached("pi")
     monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
     assert reached("pi")
@@ -162,7 +162,7 @@ def test_identities_only_shows_the_agents_key_for_a_public_key_alone(there: Endp
     known(there)
     lines = f"Host pi\n  HostName {there.host}\n  Port {there.port}\n  IdentityAgent {agent}\n  IdentitiesOnly yes\n"
     ssh_file("config", lines)
-    with pytest.raises(UnreachableError, match=r"lets nobody in"):
+    with pytest.raises(UnreachableError, match=r"does not let us in"):
         reached("pi")
     public = ssh_file("pi.pub", f"{ensure_key(there.key_file or Path())} a comment\n")
     ssh_file("config", f"{lines}  IdentityFile {public}\n")

@@ -134,7 +134,7 @@ def test_a_clock_that_is_a_year_off_is_no_obstacle(golden_bundle: Bundle, deploy
         set_clock("+1 year")
         try:
             assert examine(connection)["clock_off_seconds"] > 364 * 86400
-            connection.ask("prune", release=deployed.path, keep=0, tools=[])
+            connection.ask("prune", keep=0, needed=[])
             assert deploy(NAME, golden_bundle, quiet).path == deployed.path
             assert connection.ask("facts")[0]["current"] == deployed.path
         finally:
