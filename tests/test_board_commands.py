@@ -75,7 +75,7 @@ def test_a_board_whose_key_is_known_is_added_and_described(there: Endpoint, tone
     assert f"Linux {os.uname().release} ({os.uname().machine})" in remarks
     assert read_boards() == {"pi": {"host": there.host, "port": there.port, "key": str(there.key_file)}}
     status, _, remarks = tonearm(*add(there))
-    assert status == 1 and "change it in" in remarks
+    assert status == 1 and "to change it" in remarks
 
 
 def test_a_board_that_cannot_be_reached_is_added_with_what_is_missing(there: Endpoint, tonearm: Run) -> None:
