@@ -6,6 +6,7 @@ import contextlib
 import functools
 import getpass
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -105,6 +106,19 @@ def ask(question: str, secret: bool) -> str | None:
         finally:
             for bar in bars:
                 bar.start()
+
+
+@contextlib.contextmanager
+def terminal_as_it_was() -> Iterator[None]:
+    """A thread that is left behind while it asks for a secret leaves a terminal that shows nothing of what is typed."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _read(question: str) -> str:

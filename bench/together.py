@@ -13,7 +13,7 @@ from ..device.boards import board
 from ..device.errors import DeviceError
 from ..device.ssh import Connection
 from ..runtime.errors import RunnerError
-from .console import Report, one_line, say, stage, stages
+from .console import Report, one_line, say, stage, stages, terminal_as_it_was
 from .errors import BenchError
 
 FAILURES = (BenchError, DeviceError, RunnerError, OSError)  # what may become of a board; all else is a mistake of ours
@@ -96,7 +96,8 @@ def at_once(
                 if isinstance(error, FAILURES) and not stop.is_set():
                     say(_named(name, one_line(str(error))))
 
-        _run_all([threading.Thread(target=run, args=(name,), daemon=True) for name in names], stop)
+        with terminal_as_it_was():
+            _run_all([threading.Thread(target=run, args=(name,), daemon=True) for name in names], stop)
     return {name: done[name] for name in names if name in done}, _expected(names, failed)
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -338,3 +339,21 @@ def wait_until_idle(boards: dict[str, Board]) -> None:
     while any(board.runners() for board in boards.values()):
         assert time.monotonic() < end, "a runner goes on after the host has left"
         time.sleep(0.05)
+
+
+def test_an_interruption_while_a_password_is_asked_for_leaves_a_terminal_that_shows_what_is_typed() -> None:
+    terminal, other_end = pty.openpty()
+    script = """
+import sys, termios
+from tonearm.bench.console import terminal_as_it_was
+with terminal_as_it_was():
+    silent = termios.tcgetattr(sys.stdin)
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+    raise KeyboardInterrupt
+"""
+    done = subprocess.run([sys.executable, "-c", script], stdin=other_end, capture_output=True, timeout=SECONDS)
+    assert b"KeyboardInterrupt" in done.stderr
+    assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.close(terminal)
+    os.close(other_end)
