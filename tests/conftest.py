@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,12 @@ from tonearm.runtime.bundle import Bundle
 GOLDEN = Path(__file__).parent / "golden"
 BLOCKS = (64, 256)
 CACHE = platformdirs.user_cache_path()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """What is started in the background ignores Ctrl-C, and so would all commands that tests interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

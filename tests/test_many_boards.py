@@ -314,7 +314,10 @@ def test_ctrl_c_ends_all_boards_and_each_has_its_line_in_the_terminal(
         for board in boards.values():
             wait_for_runner(board)
         process.send_signal(signal.SIGINT)
-        assert process.wait(SECONDS) == 130
+        try:
+            assert process.wait(SECONDS) == 130
+        finally:
+            process.kill()
     reader.join()
     os.close(ours)
     text = b"".join(seen).decode()
