@@ -94,7 +94,7 @@ def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
 def test_a_name_that_is_built_in_odd_or_taken_is_refused(name: str) -> None:
     write(FILE)
     with pytest.raises(
-        UnknownBoardError, match=r"built-in|can't name|already, at 10.0.0.7: change it in .*boards.toml"
+        UnknownBoardError, match=r"built-in|can't name|already, at 10.0.0.7\. .*to change it: .*boards.toml"
     ):
         add_entry(name, {"host": "x"})
     assert boards_file().read_text() == FILE
