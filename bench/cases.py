@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from ..device.turn import Turn
 from ..runtime.bundle import Bundle
 from .results import INSTRUCTIONS, TIME, append
 
+BURST, PACED = "burst", "paced"
 STEPS = 1000
+FLOOR = 20_000  # empty steps: some 50 ms
+VIRTUAL_FLOOR = 200
 WARMUP = 50
 # An instruction count repeats to 0.02 % after a few steps, and the virtual board is slow: more would only cost time.
 VIRTUAL_STEPS = 7
@@ -31,31 +35,39 @@ class Case:
     bundle: Bundle
     block: int
     threads: int
+    mode: str = BURST
+    repeat: int = 0
 
     def __str__(self) -> str:
-        return f"{self.bundle.name}, block {self.block}, {self.threads} thread(s)"
+        mode = f", {self.mode}" if self.mode != BURST else ""
+        repeat = f", repeat {self.repeat + 1}" if self.repeat else ""
+        return f"{self.bundle.name}, block {self.block}, {self.threads} thread(s){mode}{repeat}"
 
     @property
-    def key(self) -> tuple[str, int, int]:
+    def key(self) -> tuple[str, int, int, str, int]:
         """What tells it from the others of its board."""
-        return self.bundle.digest, self.block, self.threads
+        return self.bundle.digest, self.block, self.threads, self.mode, self.repeat
 
 
 def identity(name: str, site: Site, case: Case, steps: int | None) -> str:
     """What makes two measurements the same one: the board, its software, the bundle and the request."""
     facts = {key: site.facts[key] for key in ("hostname", "model", "cpu", "cores", "kernel", "python")}
-    parts = [name, facts, site.runtime, site.runner, case.bundle.digest, _request(name, case, steps)]
+    what = [case.bundle.digest, _request(name, case, steps), case.repeat]
+    parts = [name, facts, site.runtime, site.runner, *what]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _request(name: str, case: Case, steps: int | None) -> dict[str, Any]:
     virtual = is_virtual(name)
     return {
-        "task": "burst",
+        "task": "measure",
+        "mode": case.mode,
         "block": case.block,
         "threads": case.threads,
         "steps": steps or (VIRTUAL_STEPS if virtual else STEPS),
         "warmup": VIRTUAL_WARMUP if virtual else WARMUP,
+        "floor": VIRTUAL_FLOOR if virtual else FLOOR,
+        "telemetry": not virtual,  # it would be counted along, and there is no temperature to be seen
         "samples": "samples.npz",
     }
 
@@ -73,6 +85,9 @@ def measure(
     entry = {
         "board": connection.name,
         "clock": INSTRUCTIONS if is_virtual(connection.name) else TIME,
+        "engine": "onnxruntime",
+        "repeat": case.repeat,
+        "measured_at": time.time(),
         "facts": site.facts,
         "runtime": site.runtime,
         "runner": site.runner,
@@ -82,6 +97,7 @@ def measure(
         "precision": bundle.precision,
         "parameters": bundle.parameters,
         "file_bytes": _bytes_of(bundle, case.block),
+        "weight_bytes": _weight_bytes(bundle),
         "record": record,
     }
     append(folder, identity(connection.name, site, case, steps), entry, files["samples.npz"])
@@ -90,4 +106,10 @@ def measure(
 def _bytes_of(bundle: Bundle, block: int) -> int:
     """What one block size needs on disk: its graph and the weights."""
     others = {bundle.golden, *bundle.graphs.values()} - {bundle.graphs[block]}
+    return sum(file.size for name, file in bundle.files.items() if name not in others)
+
+
+def _weight_bytes(bundle: Bundle) -> int:
+    """What all graphs share on disk."""
+    others = {bundle.golden, *bundle.graphs.values()}
     return sum(file.size for name, file in bundle.files.items() if name not in others)

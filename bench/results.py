@@ -24,7 +24,8 @@ from ..runtime.clip import UNREADABLE, read_arrays
 from .errors import ResultsError
 from .stats import summarise
 
-FORMAT = 1  # 1: first
+FORMAT = 2  # 2: paced steps, their circumstances; 1: first, bursts
+READABLE = (1, 2)
 CASES = "cases.jsonl"
 SAMPLES = "steps"
 
@@ -101,8 +102,9 @@ def read_cases(folder: Path) -> list[dict[str, Any]]:
                 break
             raise ResultsError(f"{path}, line {number} is damaged: {error}") from error
         found = case.get("format") if isinstance(case, dict) else None
-        if found != FORMAT:
-            raise ResultsError(f"{path}, line {number}: format {found!r}, this tonearm reads {FORMAT}")
+        if found not in READABLE:
+            known = f"{READABLE[0]} to {READABLE[-1]}"
+            raise ResultsError(f"{path}, line {number}: format {found!r}, this tonearm reads {known}")
         cases[case["id"]] = case
     return list(cases.values())
 

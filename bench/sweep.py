@@ -86,9 +86,9 @@ class _Tour:
 
     def __init__(self, name: str, cases: list[Case], folder: Path, steps: int | None, report: Report) -> None:
         self.name, self.cases, self.folder, self.steps, self.report = name, cases, folder, steps, report
-        self.measured: set[tuple[str, int, int]] = set()
-        self.failed: dict[tuple[str, int, int], Case] = {}
-        self.losses: Counter[tuple[str, int, int]] = Counter()
+        self.measured: set[tuple[str, int, int, str, int]] = set()
+        self.failed: dict[tuple[str, int, int, str, int], Case] = {}
+        self.losses: Counter[tuple[str, int, int, str, int]] = Counter()
         self.in_a_row = self.kept = 0
         self.token = new_token()
 

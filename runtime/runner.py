@@ -5,10 +5,11 @@ standard output tell how far it is. Standard error belongs to people: ONNX Runti
 status 0 when the record holds a result, 1 when it holds an `error`.
 
 ```
-{"format": 1, "task": "parity" | "render" | "burst", "bundle": FOLDER,
+{"format": 2, "task": "parity" | "render" | "measure", "bundle": FOLDER,
  "blocks": [64, ...], "frames": N}                                              parity
  "block": 64, "threads": 1, "inputs": "inputs.npz", "outputs": "outputs.npz"}   render
- "block": 64, "threads": 1, "steps": N, "warmup": N, "samples": "steps.npz"}    burst
+ "block": 64, "threads": 1, "mode": "burst" | "paced", "steps": N, "warmup": N, "floor": N, "samples": "steps.npz",
+ "telemetry": true, "tune": false, "system": "/"}                               measure
 ```
 """
 
@@ -26,7 +27,7 @@ from .denormals import denormals_are_flushed, flush_denormals
 from .errors import RunnerError
 from .memory import limit_memory, memory
 
-FORMAT = 1  # 1: first
+FORMAT = 2  # 2: `measure`, which was `burst`; 1: first
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
@@ -41,15 +42,20 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     }
     flush_denormals()  # before numpy and ONNX Runtime start threads, which inherit it
     _import(record, "numpy")
+    arrays = _allocate(request, record)
     record["denormals_flushed"] = denormals_are_flushed()
     _import(record, "onnxruntime")
     record["python"] = platform.python_version()
     bundle = read_bundle(Path(request["bundle"]))
     record["model"], record["digest"] = bundle.name, bundle.digest
-    tasks = {"parity": _parity, "render": _render, "burst": _burst}
-    if request["task"] not in tasks:
+    if request["task"] == "measure":
+        _measure(bundle, request, record, arrays)
+    elif request["task"] == "render":
+        _render(bundle, request, record)
+    elif request["task"] == "parity":
+        _parity(bundle, request, record)
+    else:
         raise RunnerError(f"unknown task {request['task']!r}: deploy again")
-    tasks[request["task"]](bundle, request, record)
     record["memory"]["run"] = memory()
     return record
 
@@ -94,22 +100,34 @@ def _render(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> 
     from .clip import check_signals, read_arrays, write_arrays
 
     signals = check_signals(bundle, read_arrays(Path(request["inputs"])))
-    stream = _open(bundle, request["block"], request["threads"], record)
+    stream = _open_for(bundle, request, record)
     start = time.perf_counter()
     outputs = stream.render(signals, _progress)
     record["seconds"]["render"] = time.perf_counter() - start
     write_arrays(Path(request["outputs"]), outputs)
 
 
-def _burst(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
-    from .clip import check_signals, read_golden, write_arrays
-    from .measure import burst
+def _allocate(request: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """The arrays that a measurement fills, before anything of the model is in memory."""
+    if request["task"] != "measure":
+        return {}
+    from .measure import allocate
 
-    golden = read_golden(bundle)
-    signals = check_signals(bundle, {signal.name: golden[signal.name] for signal in bundle.inputs})
-    stream = _open(bundle, request["block"], request["threads"], record)
-    times = burst(stream, signals, request["steps"], request["warmup"])
-    write_arrays(Path(request["samples"]), times)
+    arrays = allocate(request["steps"], request["warmup"], request["floor"])
+    record["memory"]["buffers"] = memory()
+    return arrays
+
+
+def _measure(bundle: Bundle, request: dict[str, Any], record: dict[str, Any], arrays: dict[str, Any]) -> None:
+    from .case import measure_case
+    from .clip import write_arrays
+
+    found = measure_case(bundle, request, record, arrays, lambda: _open_for(bundle, request, record))
+    write_arrays(Path(request["samples"]), found)
+
+
+def _open_for(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> Any:
+    return _open(bundle, request["block"], request["threads"], record)
 
 
 def main() -> int:

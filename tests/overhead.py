@@ -14,7 +14,7 @@ import numpy as np
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
 from tonearm.runtime.clip import read_arrays
-from tonearm.runtime.measure import burst
+from tonearm.runtime.measure import allocate, measure
 from tonearm.runtime.stream import Stream
 
 ROUNDS, STEPS = 20, 200
@@ -45,7 +45,7 @@ def report(name: str, block: int, stream: Stream, signals: dict[str, np.ndarray]
     """Measure one graph both ways and print what the runner adds."""
     pairs = []
     for _ in range(ROUNDS):
-        ours = np.median(burst(stream, signals, STEPS, 20)["step_ns"])
+        ours = np.median(measure(stream, signals, allocate(STEPS, 20, 1))["step_ns"])
         pairs.append((ours, np.median(bare(stream))))
     ours, theirs = np.median(pairs, 0)
     added = float(np.median([a - b for a, b in pairs]))

@@ -97,7 +97,7 @@ def test_every_command_that_goes_to_a_board_refuses_before_there_is_one(
 
 def run(folder: Path) -> tuple[int, dict[str, Any]]:
     """What the runner makes of a bundle, as on a board: exit status and record."""
-    request = {"format": 1, "bundle": str(folder), "task": "parity", "blocks": [64]}
+    request = {"format": 2, "bundle": str(folder), "task": "parity", "blocks": [64]}
     (folder.parent / "request.json").write_text(json.dumps(request))
     command = [sys.executable, "-m", "tonearm.runtime.runner", "request.json"]
     done = subprocess.run(command, cwd=folder.parent, capture_output=True, timeout=120, check=False)

@@ -56,7 +56,7 @@ class Board:
                 request = (process / "cwd" / "request.json").read_text() if here else ""
             except OSError:
                 continue
-            if here and '"burst"' in request and all(words in request for words in requested):
+            if here and '"measure"' in request and all(words in request for words in requested):
                 found.append(int(process.name))
         return found
 

@@ -166,11 +166,11 @@ def test_a_damaged_line_before_others_is_named(folder: Path) -> None:
         read_cases(folder)
 
 
-@pytest.mark.parametrize("line", ['{"format": 2, "id": "z"}', '{"id": "z"}', "[]", "7"])
+@pytest.mark.parametrize("line", ['{"format": 3, "id": "z"}', '{"id": "z"}', "[]", "7"])
 def test_a_line_of_a_format_from_the_future_is_refused_by_number(folder: Path, line: str) -> None:
     with (folder / CASES).open("a") as stream:
         stream.write(line + "\n")
-    with pytest.raises(ResultsError, match=r"cases\.jsonl, line 4: .*this tonearm reads 1"):
+    with pytest.raises(ResultsError, match=r"cases\.jsonl, line 4: .*this tonearm reads 1 to 2"):
         load(folder)
 
 
