@@ -8,9 +8,9 @@ from ..device.boards import check_name
 from ..runtime.check import check_bundle
 from . import bundles
 from .arguments import Commands, add_bundle, add_command, add_on_several
-from .console import out, say, stage
-from .deploy import deploy, describe
-from .together import at_once, check
+from .console import Report, out, say, stage
+from .deploy import Deployed, deploy, deploy_over, describe
+from .together import Reach, at_once, check
 
 
 def add_deploy(commands: Commands) -> None:
@@ -46,9 +46,12 @@ def _deploy_to_several(what: str, names: list[str]) -> None:
         bundle, line = bundles.ensure_bundle(what, report)
     check_bundle(bundle)
     say(line)
-    done, failed = at_once(
-        names, lambda name: f"deploy {what} to {name}", lambda name, report, reach: deploy(name, bundle, report, reach)
-    )
+
+    def work(name: str, report: Report, reach: Reach) -> Deployed:
+        with reach(name, report) as connection:
+            return deploy_over(connection, bundle, report)
+
+    done, failed = at_once(names, lambda name: f"deploy {what} to {name}", work)
     for name, deployed in done.items():
         out.print(describe(name, bundle, deployed), soft_wrap=True)
     check(list(failed), list(done))

@@ -13,7 +13,6 @@ from ..device.turn import turn
 from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
 from .console import Report
-from .together import Reach
 
 VIRTUAL_FRAMES = 64  # a quarter of a second, or two blocks: the virtual board is slow
 
@@ -27,7 +26,7 @@ class Deployed:
     parity: list[dict[str, Any]] | None
 
 
-def deploy(name: str, bundle: Bundle, report: Report, reach: Reach = board) -> Deployed:
+def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
     """Make the bundle the board's current release; until the last step the board is as it was.
 
     Raises:
@@ -35,7 +34,7 @@ def deploy(name: str, bundle: Bundle, report: Report, reach: Reach = board) -> D
         DeviceError: whatever keeps the board from taking it, or its stream from equalling the golden vectors.
     """
     check_bundle(bundle)
-    with reach(name, report) as connection:
+    with board(name, report) as connection:
         return deploy_over(connection, bundle, report)
 
 

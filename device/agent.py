@@ -26,6 +26,7 @@ import errno
 import json
 import sys
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from .agent_examine import examine
 from .agent_facts import facts
@@ -38,35 +39,40 @@ from .agent_tasks import run, runtime, system_runtime
 from .agent_tune import tune
 from .agent_turn import hold, take_turn
 
-WITHOUT_TURN = ("facts", "examine", "releases", "usage", "hold")  # they change nothing
+READING = (facts, examine, releases, usage)  # these change nothing, and wait for nobody
+CHANGING = (missing, verify, survey, tree, runtime, system_runtime, proof, switch, rollback, prune, tune, remove)
 
 
 def main() -> None:
     """Read one request, fulfil it, answer."""
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
-    root = Path(request["root"]).expanduser()
-    reading = (facts, examine, missing, verify, survey, releases, usage)
-    changing = (tree, runtime, system_runtime, proof, switch, rollback, prune, tune, remove)
-    commands = {command.__name__: command for command in (*reading, *changing)}
-    name = request["command"]
+    root, name = Path(request["root"]).expanduser(), request["command"]
     if name != "run":  # that one may measure, and is given a deadline
         keep_saying_that_it_works()
     try:
-        if name not in WITHOUT_TURN or name == "hold":
-            root.mkdir(parents=True, exist_ok=True)
-        if name not in WITHOUT_TURN:
-            take_turn(root)
-        if name == "run":
-            run(root, request, stream)
-        elif name == "hold":
-            hold(root, request)
-        elif name == "put":
-            answer(put(root, request, stream), [])
-        else:
-            answer(commands[name](root, request), [])
+        fulfil(root, name, request, stream)
     except RefusalError as refusal:
         answer({"error": str(refusal), "kind": refusal.kind}, [])
     except OSError as error:
         kind = "space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "system"
         answer({"error": f"{error.strerror}: {error.filename or root}", "kind": kind}, [])
+
+
+def fulfil(root: Path, name: str, request: dict[str, Any], stream: BinaryIO) -> None:
+    """Do what is asked; what changes something needs the turn."""
+    reading = {command.__name__: command for command in READING}
+    if name in reading:
+        answer(reading[name](root, request), [])
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    if name == "hold":
+        hold(root, request)
+        return
+    take_turn(root)
+    if name == "run":
+        run(root, request, stream)
+    elif name == "put":
+        answer(put(root, request, stream), [])
+    else:
+        answer({command.__name__: command for command in CHANGING}[name](root, request), [])

@@ -164,7 +164,7 @@ def building(target: Path) -> Any:
     """A fresh folder that becomes `target` when the block ends well, and vanishes otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob("*.part"):  # nobody else works here: these are of an agent that was killed
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+        take_away(left)
     new = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent))
     try:
         yield new
@@ -173,6 +173,23 @@ def building(target: Path) -> Any:
         on_disk(target.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def take_away(path: Path) -> None:
+    """A folder and all in it, or a file; of a link only the link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A small file, onto the disk, in one rename."""
+    with part_of(path).open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part_of(path).replace(path)
 
 
 def on_disk(folder: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from .agent_files import file_hash, inside, on_disk, part_of
+from .agent_files import file_hash, inside, on_disk, part_of, take_away, write_whole
 from .agent_protocol import RefusalError
 
 MANIFEST = "manifest.json"
@@ -21,15 +20,6 @@ TOOLS = ("runtimes", "runners")
 TOOL = re.compile(r"[0-9a-f]{16}|system-.*(?<!\.part)")
 OBJECT = re.compile(r"[0-9a-f]{64}")
 TOOLS_KEPT = 2  # of each kind: two hosts with two versions of Tonearm need not push theirs again and again
-
-
-def write_whole(path: Path, text: str) -> None:
-    """A small file, onto the disk, in one rename."""
-    with part_of(path).open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part_of(path).replace(path)
 
 
 def proof(root: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -53,8 +43,6 @@ def switch(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     if current_of(root) != release:
         past.append(release)
         point(root, release, past)
-    if "keep" not in request:
-        return {"current": release}
     return {"current": release, **prune(root, request)}
 
 
@@ -76,7 +64,18 @@ def history(root: Path) -> list[str]:
     current = current_of(root)
     if current not in past:  # a full disk kept it from being written down
         return [*past, current] if current else []
-    return past[: len(past) - past[::-1].index(current)]
+    return up_to(current, past)
+
+
+def up_to(release: str, past: list[str]) -> list[str]:
+    """The past until a release became current for the last time."""
+    return past[: len(past) - past[::-1].index(release)]
+
+
+def earlier(root: Path, past: list[str]) -> list[str]:
+    """What was current before what is, as far as it is still there."""
+    current = current_of(root)
+    return [release for release in past if release != current and inside(root, release).is_dir()]
 
 
 def rollback(root: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -85,14 +84,14 @@ def rollback(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     release = named(root, request["to"]) if request["to"] else before(root, past)
     if not is_whole(root, release):
         raise RefusalError("release", f"{release} is damaged, {current_of(root) or 'none'} stays: deploy it again")
-    past = past[: len(past) - past[::-1].index(release)] if release in past else [*past, release]
+    past = up_to(release, past) if release in past else [*past, release]
     point(root, release, past)
     return {"current": release}
 
 
 def before(root: Path, past: list[str]) -> str:
     """The last one in `past` that is not the current one and still there."""
-    there = [release for release in past if release != current_of(root) and inside(root, release).is_dir()]
+    there = earlier(root, past)
     if not there:
         others = ", ".join(path.partition("/")[2] for path in all_releases(root) if path != current_of(root))
         hint = f"; name another one that is there: {others}" if others else ""
@@ -137,11 +136,10 @@ def is_whole(root: Path, release: str) -> bool:
 
 def releases(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     """What is there: current, before it, and each release's size and whether it has been proven."""
-    past, current = history(root), current_of(root)
-    earlier = [release for release in past if release != current and inside(root, release).is_dir()]
+    there = earlier(root, history(root))
     return {
-        "current": current,
-        "previous": earlier[-1] if earlier else "",
+        "current": current_of(root),
+        "previous": there[-1] if there else "",
         "releases": [
             {
                 "path": path,
@@ -185,7 +183,7 @@ def remove_leftovers(root: Path) -> None:
     """What an agent that was killed has begun; nobody else works here now."""
     for pattern in ("objects/*.part", "releases/*/*.part", "runtimes/*.part", "runners/*.part"):
         for path in root.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            take_away(path)
 
 
 def remove_release(folder: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
+from .agent_files import take_away
 from .agent_protocol import RefusalError
 from .agent_tune import tune
 
@@ -37,10 +37,7 @@ def remove(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     if (root / "tuned.json").is_file():
         tune(root, {"restore": True})
     for path in (root / name for name in reversed(ALL) if (root / name).is_symlink() or (root / name).exists()):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        take_away(path)
     with contextlib.suppress(OSError):  # a link to another disk stays, as a person made it, and what is not ours
         root.rmdir()
     return {"left": sorted(path.name for path in root.iterdir())[:MANY] if root.is_dir() else []}

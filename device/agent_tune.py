@@ -14,6 +14,7 @@ from typing import Any
 
 from .agent_examine import number_at_the_end
 from .agent_facts import read
+from .agent_files import write_whole
 
 GOVERNOR = "performance"
 SUDO_SECONDS = 20
@@ -104,9 +105,8 @@ def plain(word: Any) -> bool:
 
 def remember(root: Path, boot: str, before: dict[str, str]) -> None:
     """Keep it, whole or not at all; keep nothing when there is nothing to go back to."""
-    path, part = root / "tuned.json", root / "tuned.json.part"
+    path = root / "tuned.json"
     if not before:
         path.unlink(missing_ok=True)
         return
-    part.write_text(json.dumps({"boot": boot, "governors": before}))
-    part.replace(path)
+    write_whole(path, json.dumps({"boot": boot, "governors": before}))

@@ -40,7 +40,7 @@ class Upload:
     content: bytes
     start: int = 0  # so many bytes of it are there already
 
-    @property
+    @functools.cached_property
     def entry(self) -> dict[str, Any]:
         """As the agent reads it."""
         return {
@@ -206,7 +206,7 @@ class Connection:
 
 
 # each after those it imports
-AGENT = ("protocol", "facts", "limits", "examine", "tune", "files", "releases", "remove", "runtimes", "tasks", "turn")
+AGENT = ("protocol", "facts", "limits", "examine", "files", "tune", "releases", "remove", "runtimes", "tasks", "turn")
 
 
 @functools.cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import itertools
 import secrets
 import socket
 import threading
@@ -18,7 +17,8 @@ from .facts import printable
 from .image import Progress
 from .ssh import Connection
 
-ASK_SECONDS = (1, 30)  # that the board waits before it says who is there: at first, and then, not to disturb them
+# That the board waits before it says who is there: at first, and then, not to disturb them.
+FIRST_SECONDS, LATER_SECONDS = 1, 30
 WAIT = "wait for"
 PATIENCE_SECONDS = 900
 BEAT_SECONDS = 15
@@ -87,13 +87,13 @@ def turn(
 
 
 def _wait(connection: Connection, who: str, token: str, progress: Progress, deadline: float) -> paramiko.Channel:
-    waits = itertools.chain(ASK_SECONDS, itertools.repeat(ASK_SECONDS[-1]))
+    wait = FIRST_SECONDS
     while True:
-        wait = next(waits)
         said, _, channel = connection.start("hold", who=who, token=token, wait=wait, silence=SILENCE_SECONDS)
         if not said.get("held_by") and said.get("for_seconds") == 0:
             return channel
         channel.close()
+        wait = LATER_SECONDS
         holder = f"{printable(said.get('held_by'))} (for {printable(said.get('for_seconds'))} s now)"
         if time.monotonic() > deadline:
             raise BusyError(f"{connection.name} is in use by {holder}; try again when they are done")

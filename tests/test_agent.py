@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -71,7 +72,7 @@ class Claimed(Upload):
 
     sha256: str = "0" * 64
 
-    @property
+    @functools.cached_property
     def entry(self) -> dict[str, Any]:
         return {**super().entry, "sha256": self.sha256}
 

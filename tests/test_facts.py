@@ -8,29 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systems import FACTS
 from tonearm.device.errors import AgentError
 from tonearm.device.facts import read_facts
 from tonearm.device.loopback import serve
 from tonearm.device.ssh import Connection
 
-PLAUSIBLE: dict[str, Any] = {
-    "hostname": "pi",
-    "model": "",
-    "machine": "aarch64",
-    "bits": 64,
-    "cpu": "Cortex-A72",
-    "cores": 4,
-    "memory_kb": 4_000_000,
-    "kernel": "6.1.0",
-    "libc": ["glibc", "2.36"],
-    "python": [3, 11, 2],
-    "implementation": "cpython",
-    "governor": "",
-    "free_bytes": 10**9,
-    "root": "/home/pi/.tonearm",
-    "current": "",
-    "files": [],
-}
+
+def said(facts: dict[str, Any]) -> str:
+    """The agent's answer with these facts."""
+    return "TONEARM-1 " + json.dumps({**facts, "files": []})
 
 
 def saying(folder: Path, answer: str) -> str:
@@ -48,12 +35,12 @@ def ask(folder: Path, answer: str) -> dict[str, Any]:
 
 
 def test_plausible_facts_are_believed(tmp_path: Path) -> None:
-    facts = ask(tmp_path, "TONEARM-1 " + json.dumps(PLAUSIBLE))
+    facts = ask(tmp_path, said(FACTS))
     assert (facts["machine"], facts["libc"], facts["libc_version"]) == ("aarch64", "glibc", "2.36")
 
 
 def test_what_would_move_the_cursor_is_not_printed(tmp_path: Path) -> None:
-    assert ask(tmp_path, "TONEARM-1 " + json.dumps({**PLAUSIBLE, "cpu": "A\x1b[2J72"}))["cpu"] == "A?[2J72"
+    assert ask(tmp_path, said({**FACTS, "cpu": "A\x1b[2J72"}))["cpu"] == "A?[2J72"
 
 
 @pytest.mark.parametrize(
@@ -72,9 +59,9 @@ def test_what_would_move_the_cursor_is_not_printed(tmp_path: Path) -> None:
     ],
 )
 def test_facts_that_make_no_sense_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    said = {key: value for key, value in {**PLAUSIBLE, **change}.items() if value is not ...}
+    changed = {key: value for key, value in {**FACTS, **change}.items() if value is not ...}
     with pytest.raises(AgentError, match=r"^pi: what it says of itself makes no sense"):
-        ask(tmp_path, "TONEARM-1 " + json.dumps(said))
+        ask(tmp_path, said(changed))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import numpy
 import onnx
 import onnxruntime
 import pytest
+from systems import FACTS
 from tiny import DIES, DIES_AT_WORK, NONSENSE, RAISES, WORKS, tiny_pins
 from tonearm.device.agent_runtimes import distribution
 from tonearm.device.agent_tasks import MODEL
@@ -36,23 +37,7 @@ LIBRARY = 'raise ImportError("libstdc++.so.6: cannot open shared object file: No
 ENDED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 FULL = 'raise OSError(28, "No space left on device")'
 SAID: dict[str, Any] = {
-    "facts": {
-        "hostname": "pi",
-        "model": "",
-        "machine": "aarch64",
-        "bits": 64,
-        "cpu": "Cortex-A72",
-        "cores": 4,
-        "memory_kb": 1,
-        "kernel": "6.1",
-        "libc": ["glibc", "2.36"],
-        "python": [3, 11, 2],
-        "implementation": "cpython",
-        "governor": "",
-        "free_bytes": 1,
-        "root": "/root/.tonearm",
-        "current": "",
-    },
+    "facts": FACTS,
     "threads": "",
     "distribution": ["debian", "12", "Debian GNU/Linux 12 (bookworm)"],
     "noexec": "",
