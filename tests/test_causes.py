@@ -74,7 +74,9 @@ def test_a_sleep_in_every_hundredth_step_is_found_as_misses_and_blamed() -> None
 
 def test_a_sleep_is_blamed_in_a_paced_run_and_what_it_delays_is_told_apart() -> None:
     paced = on_the_clock(sleeping(calm()))
-    assert blame(paced, BUDGET, BUDGET)["cause"].tolist() == ["waited"]  # the next block is in time again: 1 ms late, 0.3 ms long
+    assert blame(paced, BUDGET, BUDGET)["cause"].tolist() == [
+        "waited"
+    ]  # the next block is in time again: 1 ms late, 0.3 ms long
     paced["step_ns"][99::100] += 3_000_000
     paced = on_the_clock(paced)
     found, steps = blame(paced, BUDGET, BUDGET), slow_steps(paced, BUDGET, BUDGET)

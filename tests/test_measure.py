@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tonearm.bench.causes import blame
+from tonearm.bench.stats import missed
+from tonearm.bench.stats import ticks as tick_times
 from tonearm.runtime import granted, telemetry
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.case import measure_case
@@ -159,11 +162,7 @@ def board(tmp_path: Path) -> Path:
 def slowed(board: Path) -> Iterator[Path]:
     """The same, slowed down after half a second."""
 
-    def slow() -> None:
-        for path in board.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq"):
-            path.write_text("600000\n")
-
-    timer = threading.Timer(0.5, slow)
+    timer = threading.Timer(0.5, set_frequency, (board, 600_000))
     timer.start()
     yield board
     timer.cancel()
@@ -185,6 +184,54 @@ def test_the_board_is_watched_meanwhile(golden_bundle: Bundle, slowed: Path) -> 
     assert set(seen["core"]) <= set(range(os.cpu_count() or 1))
     assert all((np.diff(seen[name]) >= 0).all() for name in ("involuntary", "minor_faults", "major_faults"))
     assert record["granted"]["governor"] == "ondemand"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("mode", ["burst", "paced"])
+def test_a_sleep_in_every_hundredth_step_is_found_as_misses_and_blamed(golden_bundle: Bundle, mode: str) -> None:
+    class Sleepy(Interrupted):
+        seconds = 0.01
+
+    found, _ = measured(golden_bundle, Sleepy, mode=mode, steps=1000)
+    slept = np.arange(49, 1000, 100)
+    period = PERIOD if mode == "paced" else None
+    late = missed(found["start_ns"], found["step_ns"], tick_times(1000, BLOCK, 16_000), PERIOD, 2)
+    assert (found["step_ns"] > PERIOD if period is None else late)[slept].all()
+    causes = blame(found, PERIOD, period).set_index("cause")
+    assert causes.loc["waited", "steps"] >= 10
+    assert causes.loc["waited", "excess_ns"] >= 10 * 10_000_000 * 0.99
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("mode", ["burst", "paced"])
+def test_a_frequency_drop_is_blamed_for_the_steps_that_it_made_longer(
+    golden_bundle: Bundle, board: Path, mode: str
+) -> None:
+    class Slowed(Interrupted):
+        """A fifth of its timed steps are longer, on a processor that says that it is slower then."""
+
+        def step(self) -> None:
+            super().step()
+            if self.steps == 250:
+                set_frequency(board, 600_000)
+            if 250 < self.steps <= 350:
+                end = time.perf_counter_ns() + 6_000_000
+                while time.perf_counter_ns() < end:
+                    pass
+            if self.steps == 350:
+                set_frequency(board, 1_800_000)
+            if self.steps > 50:  # else back to back this would be over before it has been looked at twice
+                time.sleep(0.001)
+
+    found, _ = measured(golden_bundle, Slowed, mode=mode, steps=500, system=str(board))
+    causes = blame(found, PERIOD, PERIOD if mode == "paced" else None).set_index("cause")
+    assert causes.loc["frequency drop", "steps"] > 50
+    assert causes.loc["frequency drop", "lift"] > 2
+
+
+def set_frequency(board: Path, khz: int) -> None:
+    for path in board.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq"):
+        path.write_text(f"{khz}\n")
 
 
 @pytest.mark.usefixtures("folder")
