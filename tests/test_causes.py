@@ -74,7 +74,9 @@ def test_a_sleep_in_every_hundredth_step_is_found_as_misses_and_blamed() -> None
 
 def test_a_sleep_is_blamed_in_a_paced_run_and_what_it_delays_is_told_apart() -> None:
     paced = on_the_clock(sleeping(calm()))
-    assert blame(paced, BUDGET, BUDGET)["cause"].tolist() == ["waited"]  # the next block is in time again: 1 ms late, 0.3 ms long
+    assert blame(paced, BUDGET, BUDGET)["cause"].tolist() == [
+        "waited"
+    ]  # the next block is in time again: 1 ms late, 0.3 ms long
     paced["step_ns"][99::100] += 3_000_000
     paced = on_the_clock(paced)
     found, steps = blame(paced, BUDGET, BUDGET), slow_steps(paced, BUDGET, BUDGET)
@@ -111,6 +113,16 @@ def test_noise_has_no_known_cause() -> None:
     assert found["cause"].tolist() == [NOTHING]
     assert found["steps"].tolist() == [found.attrs["slow"]]
     assert set(slow_steps(arrays, BUDGET)["causes"]) == {NOTHING}
+
+
+def test_what_chance_explains_is_not_blamed_though_it_is_more_frequent() -> None:
+    arrays = calm(1000)
+    slow = slow_steps(arrays, BUDGET)["step"].to_numpy()
+    arrays["voluntary"][::12] = 1
+    arrays["voluntary"][slow] = np.arange(10) < 3  # 30 % against 8 %: one run in 25 has that by chance
+    assert blame(arrays, BUDGET)["cause"].tolist() == [NOTHING]
+    arrays["voluntary"][slow] = np.arange(10) < 5
+    assert blame(arrays, BUDGET)["cause"].tolist() == ["waited", NOTHING]
 
 
 def test_what_every_step_has_is_not_blamed() -> None:
