@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from .stats import lateness, missed, percentiles
+from .stats import lateness, missed, steps_needed
 
 # Columns of the runner's telemetry, each row one sample.
 T_NS, FREQUENCY, THROTTLED = 0, 2, 4
@@ -152,22 +152,26 @@ def _look(arrays: Arrays, budget_ns: float, period_ns: float | None) -> _Run:
     """Everything that is known of each step."""
     step_ns = arrays["step_ns"]
     n, start_ns = step_ns.size, arrays.get("start_ns", np.empty(0, np.int64))
-    paced, timed = bool(period_ns) and start_ns.size == n, start_ns.size == n
-    late_ns, too_late = np.zeros(n, np.int64), step_ns > budget_ns
-    if period_ns and paced:
+    late_ns, too_late, timed = np.zeros(n, np.int64), step_ns > budget_ns, start_ns.size == n
+    if period_ns and timed:
         tick_ns = np.floor(np.arange(n) * period_ns).astype(np.int64)
         late_ns = lateness(start_ns, step_ns, tick_ns)
         too_late = missed(start_ns, step_ns, tick_ns, period_ns, 2)
-    above_ns = percentiles(step_ns)["p99"]
-    slow = too_late | (step_ns > (math.inf if math.isnan(above_ns) else above_ns))
+    above_ns = _p99(step_ns)
+    slow = too_late | (step_ns > above_ns)
     had = {**_counted(arrays), **_sounding(arrays)}
     had |= {**_collected(arrays, start_ns + step_ns), **_watched(arrays, start_ns)} if timed else {}
     blamed = [cause for cause, which in had.items() if _telling(which, slow)]
-    if paced:
+    if period_ns and timed:
         had |= _late(late_ns, too_late, slow, step_ns <= budget_ns)
         blamed = [cause for cause in (LATE, AFTER) if np.any(had[cause] & slow)] + blamed
     took = late_ns + step_ns
     return _Run(step_ns, late_ns, took - np.median(took) if n else took, too_late, slow, above_ns, had, blamed)
+
+
+def _p99(values: np.ndarray) -> float:
+    """NaN, which nothing is above, where n is too small."""
+    return float(np.percentile(values, 99)) if values.size >= steps_needed(99) else math.nan
 
 
 def _telling(had: np.ndarray, slow: np.ndarray) -> bool:
@@ -183,8 +187,7 @@ def _telling(had: np.ndarray, slow: np.ndarray) -> bool:
 def _late(late_ns: np.ndarray, too_late: np.ndarray, slow: np.ndarray, short: np.ndarray) -> Arrays:
     """Which steps of a paced run started late, by themselves or because of the one before."""
     after = np.append(False, too_late[:-1])[: too_late.size]
-    usually = percentiles(late_ns)["p99"]
-    unusual = late_ns > (math.inf if math.isnan(usually) else usually)
+    unusual = late_ns > _p99(late_ns)
     alone = too_late & short & ~after  # nothing but its start made it late: no coincidence
     return {LATE: alone | (unusual & _telling(unusual, slow)), AFTER: after & too_late}
 

@@ -115,6 +115,16 @@ def test_noise_has_no_known_cause() -> None:
     assert set(slow_steps(arrays, BUDGET)["causes"]) == {NOTHING}
 
 
+def test_what_chance_explains_is_not_blamed_though_it_is_more_frequent() -> None:
+    arrays = calm(1000)
+    slow = slow_steps(arrays, BUDGET)["step"].to_numpy()
+    arrays["voluntary"][::12] = 1
+    arrays["voluntary"][slow] = np.arange(10) < 3  # 30 % against 8 %: one run in 25 has that by chance
+    assert blame(arrays, BUDGET)["cause"].tolist() == [NOTHING]
+    arrays["voluntary"][slow] = np.arange(10) < 5
+    assert blame(arrays, BUDGET)["cause"].tolist() == ["waited", NOTHING]
+
+
 def test_what_every_step_has_is_not_blamed() -> None:
     arrays = recorded("burst")
     arrays["voluntary"] = arrays["voluntary"] + 4  # as with threads

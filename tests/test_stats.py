@@ -201,6 +201,14 @@ def test_two_runs_of_one_clip_are_compared_step_by_step() -> None:
     assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
 
 
+@pytest.mark.parametrize("n", [2500, 20_000])
+def test_the_interval_of_a_ratio_is_as_wide_as_theory_has_it_for_independent_steps(n: int) -> None:
+    random = np.random.default_rng(5)
+    found = ratio(*(1e6 * np.exp(random.normal(0, 0.05, (2, n)))))
+    error = math.sqrt(math.pi / 2) * 0.05 * math.sqrt(2 / n)  # of the difference of two medians
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.25)
+
+
 def test_the_interval_of_a_ratio_holds_the_true_one_as_often_as_said_though_neighbours_are_alike() -> None:
     random = np.random.default_rng(2)
 
