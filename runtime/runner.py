@@ -5,10 +5,11 @@ standard output tell how far it is. Standard error belongs to people: ONNX Runti
 status 0 when the record holds a result, 1 when it holds an `error`.
 
 ```
-{"format": 1, "task": "parity" | "render" | "burst", "bundle": FOLDER,
+{"format": 1, "task": "parity" | "render" | "burst" | "profile", "bundle": FOLDER,
  "blocks": [64, ...], "frames": N}                                              parity
  "block": 64, "threads": 1, "inputs": "inputs.npz", "outputs": "outputs.npz"}   render
  "block": 64, "threads": 1, "steps": N, "warmup": N, "samples": "steps.npz"}    burst
+ "block": 64, "threads": 1, "steps": N}                                         profile
 ```
 """
 
@@ -46,7 +47,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     record["python"] = platform.python_version()
     bundle = read_bundle(Path(request["bundle"]))
     record["model"], record["digest"] = bundle.name, bundle.digest
-    tasks = {"parity": _parity, "render": _render, "burst": _burst}
+    tasks = {"parity": _parity, "render": _render, "burst": _burst, "profile": _profile}
     if request["task"] not in tasks:
         raise RunnerError(f"unknown task {request['task']!r}: deploy again")
     tasks[request["task"]](bundle, request, record)
@@ -110,6 +111,15 @@ def _burst(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> N
     stream = _open(bundle, request["block"], request["threads"], record)
     times = burst(stream, signals, request["steps"], request["warmup"])
     write_arrays(Path(request["samples"]), times)
+
+
+def _profile(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
+    from .clip import check_signals, read_golden
+    from .profile import profile
+
+    golden = read_golden(bundle)
+    signals = check_signals(bundle, {signal.name: golden[signal.name] for signal in bundle.inputs})
+    record["profile"] = profile(bundle, signals, request["block"], request["threads"], request["steps"])
 
 
 def main() -> int:
