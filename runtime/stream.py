@@ -31,7 +31,7 @@ class Stream:
     `outputs[name]`. The arrays stay the same ones for the stream's whole life.
     """
 
-    def __init__(self, bundle: Bundle, block: int, threads: int = 1, profile: str = "") -> None:
+    def __init__(self, bundle: Bundle, block: int, threads: int = 1, *, profile: str = "") -> None:
         """Open the graph for blocks of `block` samples.
 
         Args:
