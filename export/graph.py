@@ -14,6 +14,7 @@ import torch
 from ..runtime.bundle import next_name
 from .assemble import IR_VERSION, drop_notes
 from .errors import ExportError, GraphError
+from .names import name_nodes
 from .probe import example_of
 from .streaming import StreamingModule
 
@@ -43,6 +44,7 @@ def trace(module: StreamingModule, block: int) -> onnx.ModelProto:
         raise GraphError(f"torch could not export {type(module).__name__} for blocks of {block}: {error}") from error
     model = program.model_proto
     model.ir_version = IR_VERSION
+    name_nodes(model)
     drop_notes(model)
     return model
 

@@ -24,6 +24,7 @@ from .assemble import (
 )
 from .errors import ExportError
 from .graph import OPSET, frames_per_block, trace
+from .names import name_nodes, owners
 from .probe import example_of
 from .simplify import Simplifier, onnxsim_simplify, simplify
 from .streaming import StreamingModule, render
@@ -76,6 +77,8 @@ def export_bundle(
         traced[block] = trace(module, block)
     progress(f"simplify {name}", len(blocks), total)
     graphs, unsimplified = simplify(traced, simplifier)
+    for block, graph in graphs.items():
+        name_nodes(graph, owners(traced[block]))  # also what the simplifier has put in
     facts = _facts(module, name, blocks, weights=weights, source=source)
     golden = _golden(module, max(blocks) // module.hop)
 

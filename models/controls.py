@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FLOOR_DB = -80.0
 
@@ -28,6 +28,14 @@ def scale_f0(f0_hz: Tensor) -> Tensor:
 def scale_loudness(loudness_db: Tensor) -> Tensor:
     """0 at the floor of -80 dB, 1 at 0 dB, any shape."""
     return loudness_db.clamp(min=FLOOR_DB) / -FLOOR_DB + 1
+
+
+class Scaling(nn.Module):
+    """Both controls as a decoder takes them; a module, so that a profile can tell what it costs."""
+
+    def forward(self, f0_hz: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
+        """See `scale_f0` and `scale_loudness`."""
+        return scale_f0(f0_hz), scale_loudness(loudness_db)
 
 
 def exp_sigmoid(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..export.streaming import Signals, StreamingModule, count_parameters
 from ..runtime.clip import uniform_noise
-from .controls import example_controls, scale_f0, scale_loudness
+from .controls import Scaling, example_controls
 from .reverb import Reverb
 from .stateful import Stateful, zero_states_of
 
@@ -35,7 +35,7 @@ class Family(StreamingModule):
 
     def __init__(self, decoder: Stateful, synth: Stateful, *, causal: bool, reverb: bool) -> None:
         super().__init__()
-        self.decoder, self.synth = decoder, synth
+        self.scale, self.decoder, self.synth = Scaling(), decoder, synth
         self.latency = 0 if causal else HOP // 2
         self.noise = ("noise",) if self.noisy else ()
         self.inputs = {"f0_hz": 1, "loudness_db": 1, **dict.fromkeys(self.noise, HOP)}
@@ -74,7 +74,7 @@ class Family(StreamingModule):
         Returns:
             The parts, each `(batch, frames, width)` and the sounds `latency` late, and the new states.
         """
-        f0_scaled, loudness_scaled = scale_f0(inputs["f0_hz"]), scale_loudness(inputs["loudness_db"])
+        f0_scaled, loudness_scaled = self.scale(inputs["f0_hz"], inputs["loudness_db"])
         controls, after = self.decoder(f0_scaled, loudness_scaled, states)
         sounds, more = self.sounds(controls, inputs, states)
         return {"controls": controls, **sounds}, {**after, **more}

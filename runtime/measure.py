@@ -72,17 +72,17 @@ def measure(
         What `allocate` says, `counts` by name, `gc_ns`: when Python collected garbage, and `origin_ns` (1,), tick 0 on
         the monotonic clock. `instructions` is empty where they are not counted.
     """
-    blocks, count = _blocks(stream, signals), instructions or (lambda: 0)
+    blocks, count = clip_blocks(stream, signals), instructions or (lambda: 0)
     nothing: Blocks = [[] for _ in blocks]
     warm = np.empty(arrays["warmup_ns"].size + 1, np.int64)
-    _back_to_back(stream.step, blocks, warm)
+    back_to_back(stream.step, blocks, warm)
     arrays["first_ns"][:], arrays["warmup_ns"][:] = warm[:1], warm[1:]
     stream.reset()
     ready()
     with _without_garbage_collection() as collected:
-        _back_to_back(lambda: None, nothing, arrays["floor_before_ns"])
+        back_to_back(lambda: None, nothing, arrays["floor_before_ns"])
         origin = _timed(stream.step, blocks, arrays, tick_ns, count)
-        _back_to_back(lambda: None, nothing, arrays["floor_after_ns"])
+        back_to_back(lambda: None, nothing, arrays["floor_after_ns"])
     named = dict(zip(COUNTERS, arrays["counts"].T))
     found = {key: value for key, value in arrays.items() if key != "counts"} | named
     if instructions is None:
@@ -98,7 +98,7 @@ def silent_blocks(output: np.ndarray, values: int) -> np.ndarray:
     return (peaks <= SILENCE * peaks.max()).astype(np.uint8)
 
 
-def _blocks(stream: Stream, signals: dict[str, np.ndarray]) -> Blocks:
+def clip_blocks(stream: Stream, signals: dict[str, np.ndarray]) -> Blocks:
     """For each block of the clip, the pairs (buffer, what to write into it)."""
     frames = next(iter(signals.values())).shape[1]
     count = -(-frames // stream.frames)
@@ -128,7 +128,8 @@ def _without_garbage_collection() -> Iterator[list[int]]:
         gc.unfreeze()
 
 
-def _back_to_back(step: Callable[[], None], blocks: Blocks, times: np.ndarray) -> None:
+def back_to_back(step: Callable[[], None], blocks: Blocks, times: np.ndarray) -> None:
+    """Fill `times` with what each step took, nanoseconds."""
     count, clock, copy = len(blocks), time.perf_counter_ns, np.copyto
     for index in range(times.size):
         block = blocks[index % count]

@@ -5,11 +5,12 @@ standard output tell how far it is. Standard error belongs to people: ONNX Runti
 status 0 when the record holds a result, 1 when it holds an `error`.
 
 ```
-{"format": 2, "task": "parity" | "render" | "measure", "bundle": FOLDER,
+{"format": 2, "task": "parity" | "render" | "measure" | "profile", "bundle": FOLDER,
  "blocks": [64, ...], "frames": N}                                              parity
  "block": 64, "threads": 1, "inputs": "inputs.npz", "outputs": "outputs.npz"}   render
  "block": 64, "threads": 1, "mode": "burst" | "paced", "steps": N, "warmup": N, "floor": N, "samples": "steps.npz",
  "telemetry": true, "tune": false, "system": "/"}                               measure
+ "block": 64, "threads": 1, "steps": N}                                         profile
 ```
 """
 
@@ -48,12 +49,11 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     record["python"] = platform.python_version()
     bundle = read_bundle(Path(request["bundle"]))
     record["model"], record["digest"] = bundle.name, bundle.digest
+    tasks = {"parity": _parity, "render": _render, "profile": _profile}
     if request["task"] == "measure":
         _measure(bundle, request, record, arrays)
-    elif request["task"] == "render":
-        _render(bundle, request, record)
-    elif request["task"] == "parity":
-        _parity(bundle, request, record)
+    elif request["task"] in tasks:
+        tasks[request["task"]](bundle, request, record)
     else:
         raise RunnerError(f"unknown task {request['task']!r}: deploy again")
     record["memory"]["run"] = memory()
@@ -128,6 +128,15 @@ def _measure(bundle: Bundle, request: dict[str, Any], record: dict[str, Any], ar
 
 def _open_for(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> Any:
     return _open(bundle, request["block"], request["threads"], record)
+
+
+def _profile(bundle: Bundle, request: dict[str, Any], record: dict[str, Any]) -> None:
+    from .clip import check_signals, read_golden
+    from .profile import profile
+
+    golden = read_golden(bundle)
+    signals = check_signals(bundle, {signal.name: golden[signal.name] for signal in bundle.inputs})
+    record["profile"] = profile(bundle, signals, request["block"], request["threads"], request["steps"])
 
 
 def main() -> int:

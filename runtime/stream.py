@@ -31,8 +31,14 @@ class Stream:
     `outputs[name]`. The arrays stay the same ones for the stream's whole life.
     """
 
-    def __init__(self, bundle: Bundle, block: int, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, block: int, threads: int = 1, *, profile: str = "") -> None:
         """Open the graph for blocks of `block` samples.
+
+        Args:
+            bundle: of the graph.
+            block: samples per step.
+            threads: of ONNX Runtime.
+            profile: how the name of its profiler's file begins; without it the profiler stays off.
 
         Raises:
             BundleError: the graph can't be trusted, see `graphs.Graph`; ONNX Runtime has not seen it.
@@ -40,7 +46,7 @@ class Stream:
         """
         self.bundle, self.block, self.frames = bundle, block, block // bundle.hop
         Graph(bundle, block)
-        self._session = open_session(bundle.graph(block), threads)
+        self._session = open_session(bundle.graph(block), threads, profile)
         check_graph(self._session, bundle, self.frames)
         self.inputs = {signal.name: self._zeros(signal.width) for signal in bundle.inputs}
         self.outputs = {signal.name: self._zeros(signal.width) for signal in bundle.outputs}
@@ -78,6 +84,10 @@ class Stream:
     def states(self) -> dict[str, np.ndarray]:
         """The states as the last step left them, by name (copies)."""
         return {s.name: array.copy() for s, array in zip(self.bundle.states, self._states[self._turn])}
+
+    def end_profile(self) -> str:
+        """Stop the profiler; the name of its file."""
+        return self._session.end_profiling()
 
     def render(
         self, signals: dict[str, np.ndarray], progress: Callable[[int, int], None] = lambda done, total: None
@@ -119,9 +129,14 @@ def check_graph(session: Any, bundle: Bundle, frames: int) -> None:
             raise SessionError(f"the graph and the manifest of {bundle.name} differ: {wrong}")
 
 
-def open_session(graph: Path, threads: int = 1) -> Any:
-    """An ONNX Runtime session as the board uses it: explicit threads, no spinning, CPU only."""
+def open_session(graph: Path, threads: int = 1, profile: str = "") -> Any:
+    """An ONNX Runtime session as the board uses it: explicit threads, no spinning, CPU only.
+
+    With its profiler on where `profile` says how the file's name begins.
+    """
     options = onnxruntime.SessionOptions()
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, profile
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; on boards it does not know it warns at every start

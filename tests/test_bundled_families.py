@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streams import HOP, clips, full_scale_error
+from tonearm.bench.profile import part_of
 from tonearm.export.streaming import Signals, render
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
@@ -16,12 +20,17 @@ from tonearm.models.family import Family
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.clip import check_signals
 from tonearm.runtime.errors import SignalError
+from tonearm.runtime.profile import profile
 from tonearm.runtime.stream import Stream
 
 GOLDEN = Path(__file__).parent / "golden"
 FRAMES = 24
 BLOCKS = (64, 320)  # samples: one for each form of the reverb
 MADE = [("hpn-reduced", {}), ("ddx7-reduced-trumpet", {}), ("wavetable-reduced", {}), ("hpn-reduced", {"causal": True})]
+PARTS = {"hpn": {"decoder", "synth", "noise", "reverb"}, "ddx7": {"decoder", "synth", "reverb"}}
+PARTS["wavetable"] = PARTS["hpn"]
+# The operators with a decoder's weights: all heads are one product, a DDX7 block has two convolutions or three.
+PRODUCTS = {"hpn": {"Gemm": 10, "GRU": 1}, "wavetable": {"Gemm": 10, "GRU": 1}, "ddx7": {"Conv": 8}}
 
 
 @pytest.fixture(scope="module", params=MADE, ids=str)
@@ -64,3 +73,41 @@ def test_a_bundles_sound_begins_after_the_latency_that_it_declares(exported: tup
         sounds.append(torch.from_numpy(stream.outputs["audio"].copy()))
     silent = int(torch.cat(sounds).flatten().abs().gt(1e-6).nonzero()[0])
     assert bundle.latency <= silent < bundle.latency + 4
+
+
+def family_of(bundle: Bundle) -> str:
+    return bundle.name.split("-")[0]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_node_of_a_graph_says_what_part_it_belongs_to(exported: tuple[Family, Bundle], block: int) -> None:
+    _, bundle = exported
+    nodes = onnx.load(bundle.graph(block), load_external_data=False).graph.node
+    assert {part_of(node.name) for node in nodes} == PARTS[family_of(bundle)]
+    assert len({node.name for node in nodes}) == len(nodes)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_operators_with_a_decoders_weights_belong_to_the_decoder(
+    exported: tuple[Family, Bundle], block: int
+) -> None:
+    _, bundle = exported
+    nodes = onnx.load(bundle.graph(block), load_external_data=False).graph.node
+    found = Counter(node.op_type for node in nodes if part_of(node.name) == "decoder")
+    wanted = PRODUCTS[family_of(bundle)]
+    assert {op: found[op] for op in ("Gemm", "GRU", "Conv", "MatMul") if found[op]} == wanted
+    for node in nodes:
+        owners = {name.split(".")[0] for name in node.input if name.startswith(("decoder.", "synth."))}
+        assert not owners or ("decoder" in owners) == (part_of(node.name) == "decoder")
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_node_that_onnx_runtime_runs_is_known_to_a_part(
+    exported: tuple[Family, Bundle], block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, bundle = exported
+    monkeypatch.chdir(tmp_path)
+    clip: dict[str, np.ndarray] = {name: value.numpy() for name, value in module.example(FRAMES).items()}
+    nodes = profile(bundle, clip, block, threads=1, steps=2)["nodes"]
+    assert {part_of(node["name"]) for node in nodes} == PARTS[family_of(bundle)]
+    assert not list(tmp_path.glob("profile*"))
