@@ -50,9 +50,10 @@ class Results:
         Raises:
             ResultsError: a case is none, or its samples are damaged or missing.
         """
-        return _sorted(
-            _each(lambda case: case_row(self.entry(case), self.samples(case)), self._runs), [*ORDER, "repeat"]
-        )
+        return _sorted(_each(self._row, self._runs), [*ORDER, "repeat"])
+
+    def _row(self, case: str) -> Row:
+        return case_row(self.entry(case), self.samples(case))
 
     @cached_property
     def steps(self) -> pandas.DataFrame:
@@ -82,10 +83,13 @@ class Results:
     def telemetry(self) -> pandas.DataFrame:
         """One row per look at the board: `TELEMETRY_COLUMNS`, float64."""
         cases = list(self.cases["case"])
-        looks = [self.samples(case).get("telemetry", np.empty((0, len(TELEMETRY)))) for case in cases]
+        looks = _each(self._looks, cases)
         tables = [_looked(dict(zip(TELEMETRY, part.T, strict=True))) for part in looks]
         columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         return pandas.DataFrame({"case": _repeated(cases, list(map(len, looks))), **columns})
+
+    def _looks(self, case: str) -> np.ndarray:
+        return self.samples(case).get("telemetry", np.empty((0, len(TELEMETRY))))
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
@@ -118,25 +122,26 @@ class Results:
         group = next((group for group in self._groups if case in group), [case])
         return sorted(group, key=lambda one: self._rows[one]["repeat"])
 
-    def to_parquet(self, folder: Path, tables: Sequence[str] = TABLES) -> list[Path]:
+    def to_parquet(self, folder: Path | str, tables: Sequence[str] = TABLES) -> list[Path]:
         """Write `cases.parquet`, `steps.parquet` and `telemetry.parquet`, or those asked for."""
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"{name}.parquet" for name in tables]
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        files = [Path(folder) / f"{name}.parquet" for name in tables]
         for name, file in zip(tables, files, strict=True):
             part = file.with_suffix(".part")
             getattr(self, name).to_parquet(part, index=False)
             part.replace(file)
         return files
 
-    def to_csv(self, file: Path, table: str = "cases") -> None:
+    def to_csv(self, file: Path | str, table: str = "cases") -> None:
         """Write one of the tables."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(file.name + ".part")
+        target = Path(file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
         getattr(self, table).to_csv(part, index=False)
-        part.replace(file)
+        part.replace(target)
 
 
-def _each(make: Callable[[Any], Row], of: Iterable[Any]) -> list[Row]:
+def _each(make: Callable[[Any], Any], of: Iterable[Any]) -> list[Any]:
     """On all processors: numpy lets threads work side by side."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(make, of))
