@@ -59,24 +59,26 @@ class Results:
     def steps(self) -> pandas.DataFrame:
         """One row per timed step: `STEP_COLUMNS`. Whole numbers, but float64 with NaN where a case has none."""
         cases, counts = list(self.cases["case"]), self.cases["n"].to_numpy()
-        ends = counts.cumsum()
-        columns: Arrays = {name: np.empty(counts.sum(), STEP_TYPES.get(name, np.int64)) for name in STEP_COLUMNS}
-        del columns["case"]
-        for case, start, end in zip(cases, ends - counts, ends, strict=True):
-            for name, values in self._of_steps(case).items():
-                columns[name] = _put(columns[name], slice(start, end), values)
+        cuts = [slice(end - count, end) for end, count in zip(counts.cumsum(), counts, strict=True)]
+        names = list(STEP_COLUMNS)[1:]
+        columns: Arrays = {name: np.empty(counts.sum(), STEP_TYPES.get(name, np.int64)) for name in names}
+        lacking = _each(lambda one: _fill(columns, one[1], self._of_steps(one[0])), zip(cases, cuts, strict=True))
+        for cut, unknown in zip(cuts, lacking, strict=True):
+            for name in unknown:
+                columns[name] = columns[name].astype(np.float64, copy=False)
+                columns[name][cut] = math.nan
         return pandas.DataFrame({"case": _repeated(cases, counts), **columns}, copy=False)
 
-    def _of_steps(self, case: str) -> dict[str, np.ndarray | float]:
+    def _of_steps(self, case: str) -> dict[str, np.ndarray | None]:
         samples = self.samples(case)
         late = lateness_of(self.entry(case), samples)
         counted = samples.get("instructions", np.empty(0))
         return {
             "step": np.arange(samples["step_ns"].size),
             "step_ns": samples["step_ns"],
-            "late_ns": 0 if late is None else late,
-            "instructions": counted if counted.size else math.nan,
-            **{name: samples.get(name, math.nan) for name in ("start_ns", *COUNTERS)},
+            "late_ns": np.zeros(1, np.int64) if late is None else late,
+            "instructions": counted if counted.size else None,
+            **{name: samples.get(name) for name in ("start_ns", *COUNTERS)},
         }
 
     @cached_property
@@ -151,12 +153,12 @@ def _sorted(rows: list[Row], by: list[str]) -> pandas.DataFrame:
     return pandas.DataFrame(rows).sort_values(by, ignore_index=True, kind="stable")
 
 
-def _put(column: np.ndarray, where: slice, values: np.ndarray | float) -> np.ndarray:
-    """`column`, float64 from now on if a value is not a number."""
-    if isinstance(values, float) and column.dtype.kind == "i":
-        column = column.astype(np.float64)
-    column[where] = values
-    return column
+def _fill(columns: Arrays, where: slice, values: dict[str, np.ndarray | None]) -> list[str]:
+    """Put the values into the columns; the names of those that there are none for."""
+    for name, known in values.items():
+        if known is not None:
+            columns[name][where] = known
+    return [name for name, known in values.items() if known is None]
 
 
 def _repeated(cases: list[str], counts: Sequence[int] | np.ndarray) -> pandas.Categorical:
