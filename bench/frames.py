@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,41 +50,48 @@ class Results:
         Raises:
             ResultsError: a case is none, or its samples are damaged or missing.
         """
-        rows = [case_row(run.entry, self.samples(case)) for case, run in self._runs.items()]
-        return _sorted(rows, [*ORDER, "repeat"])
+        return _sorted(_each(self._row, self._runs), [*ORDER, "repeat"])
+
+    def _row(self, case: str) -> Row:
+        return case_row(self.entry(case), self.samples(case))
 
     @cached_property
     def steps(self) -> pandas.DataFrame:
         """One row per timed step: `STEP_COLUMNS`. Whole numbers, but float64 with NaN where a case has none."""
         cases, counts = list(self.cases["case"]), self.cases["n"].to_numpy()
-        ends = counts.cumsum()
-        columns: Arrays = {name: np.empty(counts.sum(), STEP_TYPES.get(name, np.int64)) for name in STEP_COLUMNS}
-        del columns["case"]
-        for case, start, end in zip(cases, ends - counts, ends, strict=True):
-            for name, values in self._of_steps(case).items():
-                columns[name] = _put(columns[name], slice(start, end), values)
+        cuts = [slice(end - count, end) for end, count in zip(counts.cumsum(), counts, strict=True)]
+        names = list(STEP_COLUMNS)[1:]
+        columns: Arrays = {name: np.empty(counts.sum(), STEP_TYPES.get(name, np.int64)) for name in names}
+        lacking = _each(lambda one: _fill(columns, one[1], self._of_steps(one[0])), zip(cases, cuts, strict=True))
+        for cut, unknown in zip(cuts, lacking, strict=True):
+            for name in unknown:
+                columns[name] = columns[name].astype(np.float64, copy=False)
+                columns[name][cut] = math.nan
         return pandas.DataFrame({"case": _repeated(cases, counts), **columns}, copy=False)
 
-    def _of_steps(self, case: str) -> dict[str, np.ndarray | float]:
+    def _of_steps(self, case: str) -> dict[str, np.ndarray | None]:
         samples = self.samples(case)
         late = lateness_of(self.entry(case), samples)
         counted = samples.get("instructions", np.empty(0))
         return {
             "step": np.arange(samples["step_ns"].size),
             "step_ns": samples["step_ns"],
-            "late_ns": 0 if late is None else late,
-            "instructions": counted if counted.size else math.nan,
-            **{name: samples.get(name, math.nan) for name in ("start_ns", *COUNTERS)},
+            "late_ns": np.zeros(1, np.int64) if late is None else late,
+            "instructions": counted if counted.size else None,
+            **{name: samples.get(name) for name in ("start_ns", *COUNTERS)},
         }
 
     @cached_property
     def telemetry(self) -> pandas.DataFrame:
         """One row per look at the board: `TELEMETRY_COLUMNS`, float64."""
         cases = list(self.cases["case"])
-        looks = [self.samples(case).get("telemetry", np.empty((0, len(TELEMETRY)))) for case in cases]
+        looks = _each(self._looks, cases)
         tables = [_looked(dict(zip(TELEMETRY, part.T, strict=True))) for part in looks]
         columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         return pandas.DataFrame({"case": _repeated(cases, list(map(len, looks))), **columns})
+
+    def _looks(self, case: str) -> np.ndarray:
+        return self.samples(case).get("telemetry", np.empty((0, len(TELEMETRY))))
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
@@ -95,7 +104,7 @@ class Results:
 
     @cached_property
     def _pooled(self) -> pandas.DataFrame:
-        return _sorted([self._pool(group) for group in self._groups], ORDER)
+        return _sorted(_each(self._pool, self._groups), ORDER)
 
     def _pool(self, group: list[str]) -> Row:
         samples = [self.samples(case) for case in group] if len(group) > 1 else []
@@ -115,38 +124,45 @@ class Results:
         group = next((group for group in self._groups if case in group), [case])
         return sorted(group, key=lambda one: self._rows[one]["repeat"])
 
-    def to_parquet(self, folder: Path, tables: Sequence[str] = TABLES) -> list[Path]:
+    def to_parquet(self, folder: Path | str, tables: Sequence[str] = TABLES) -> list[Path]:
         """Write `cases.parquet`, `steps.parquet` and `telemetry.parquet`, or those asked for."""
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"{name}.parquet" for name in tables]
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        files = [Path(folder) / f"{name}.parquet" for name in tables]
         for name, file in zip(tables, files, strict=True):
             part = file.with_suffix(".part")
             getattr(self, name).to_parquet(part, index=False)
             part.replace(file)
         return files
 
-    def to_csv(self, file: Path, table: str = "cases") -> None:
+    def to_csv(self, file: Path | str, table: str = "cases") -> None:
         """Write one of the tables."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(file.name + ".part")
+        target = Path(file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
         getattr(self, table).to_csv(part, index=False)
-        part.replace(file)
+        part.replace(target)
+
+
+def _each(make: Callable[[Any], Any], of: Iterable[Any]) -> list[Any]:
+    """On all processors: numpy lets threads work side by side."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(make, of))
 
 
 def _sorted(rows: list[Row], by: list[str]) -> pandas.DataFrame:
     return pandas.DataFrame(rows).sort_values(by, ignore_index=True, kind="stable")
 
 
-def _put(column: np.ndarray, where: slice, values: np.ndarray | float) -> np.ndarray:
-    """`column`, float64 from now on if a value is not a number."""
-    if isinstance(values, float) and column.dtype.kind == "i":
-        column = column.astype(np.float64)
-    column[where] = values
-    return column
+def _fill(columns: Arrays, where: slice, values: dict[str, np.ndarray | None]) -> list[str]:
+    """Put the values into the columns; the names of those that there are none for."""
+    for name, known in values.items():
+        if known is not None:
+            columns[name][where] = known
+    return [name for name, known in values.items() if known is None]
 
 
 def _repeated(cases: list[str], counts: Sequence[int] | np.ndarray) -> pandas.Categorical:
-    codes = np.repeat(np.arange(len(cases), dtype=np.int32), counts)
+    codes = np.repeat(np.arange(len(cases), dtype=np.min_scalar_type(-len(cases))), counts)
     return pandas.Categorical.from_codes(codes, categories=pandas.Index(cases))  # type: ignore[arg-type]
 
 

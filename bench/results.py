@@ -149,21 +149,22 @@ def _check_line(case: Any, where: str) -> None:
         raise ResultsError(f"{where}: {name!r:.40} is no case's identity")
 
 
-def load(*folders: Path | str, different: bool = False) -> Results:
+def load(folder: Path | str, *more: Path | str, different: bool = False) -> Results:
     """What was measured into one or several folders.
 
     Several count as one: what was measured twice under one identity is two repeats, unless it is a copy.
 
     Args:
-        folders: as made by `tonearm sweep`.
+        folder: as made by `tonearm sweep`.
+        more: further ones.
         different: put together even what is of one board's name, but not of one board and its software.
 
     Raises:
         ResultsError: no results there, or not ours to read; or a board is another one in another folder.
     """
     read: dict[Path, list[Run]] = {}
-    for folder in map(Path, folders):
-        read[folder] = [Run(case, _steps_file(folder, case["id"])) for case in read_cases(folder)]
-        if not read[folder]:
-            raise ResultsError(f"no results in {folder}: measure first, with tonearm sweep -o {folder}")
+    for one in map(Path, (folder, *more)):
+        read[one] = [Run(case, _steps_file(one, case["id"])) for case in read_cases(one)]
+        if not read[one]:
+            raise ResultsError(f"no results in {one}: measure first, with tonearm sweep -o {one}")
     return Results(joined(read, different) if len(read) > 1 else read.popitem()[1])
