@@ -161,7 +161,18 @@ def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
 
 
 def _search(plan: Plan, ready: Sequence[Bundle]) -> None:
-    raise NotImplementedError
+    from . import search, sweep
+
+    searched, failed = at_once(
+        plan.boards,
+        lambda name: f"search for the smallest block on {name}",
+        lambda name, report, reach: search.search(name, ready, plan, report, reach),
+    )
+    for name, done in searched.items():
+        say(f"{name}: {done.measured} runs measured, {done.kept} were there already in {plan.output}")
+        if done.found:
+            out.print(f"{name}:", search.table(done.found), *search.remarks(done.found), sep="\n", soft_wrap=True)
+    sweep.check_cases({name: done.swept() for name, done in searched.items()}, failed)
 
 
 def _tell_how_to_go_on(folder: Path) -> None:
