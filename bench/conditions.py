@@ -88,12 +88,13 @@ class Conditions:
 
 def cool_down(connection: Connection, celsius: float, limit: float, tell: Tell, system: str = "/") -> dict[str, Any]:
     """Wait until the hottest sensor is at `celsius` or below, or for `limit` seconds: see `Conditions.cool`."""
-    begun = time.monotonic()
-    while (now := read_temperature(connection, system)) is not None and now > celsius:
+    now, begun = read_temperature(connection, system), time.monotonic()
+    while now is not None and now > celsius:
         left = begun + limit - time.monotonic()
         if left <= 0:
             break
         tell(f"cooling down: {now:.1f} °C, until {celsius:.1f} °C")
         time.sleep(min(PAUSE, left))
+        now = read_temperature(connection, system)
     waited = round(time.monotonic() - begun, 1)
     return {"waited_s": waited, "celsius": now, "limit_reached": now is not None and now > celsius}
