@@ -23,6 +23,7 @@ from tonearm.runtime.clip import read_arrays
 GOLDEN = Path(__file__).parent / "golden" / "hpn-reduced.npz"
 SWEEP = ["sweep", "--board", "loopback", "--models", "hpn-reduced"]
 NOTHING = [[*SWEEP, "--steps", "0"], [*SWEEP, "--steps", "-1"], [*SWEEP, "--threads", "0"]]
+UNCLEAR = [["sweep"], [*SWEEP, "--steps", "1", "--seconds", "1"], [*SWEEP, "--smallest-block", "--modes", "burst"]]
 TWICE = [[*SWEEP, "--board", "loopback"], ["deploy", "hpn-reduced", "--board", "virtual", "loopback", "virtual"]]
 MISSPELT = (["--state", "h"], ["--dim", "batch=0"], ["--set", "=1"], ["--latency", "-1"], ["--hop", "0"])
 IMPORT = [["import", "amp.onnx"], *(["import", "amp.onnx", "--sample-rate", "1", *rest] for rest in MISSPELT)]
@@ -102,6 +103,7 @@ def test_the_help_of_every_command_has_an_example_of_it(command: str) -> None:
         ["board"],
         ["export", "hpn-reduced", "--block", "a"],
         *NOTHING,
+        *UNCLEAR,
         *TWICE,
         *IMPORT,
     ],
@@ -149,6 +151,17 @@ def test_more_threads_than_cores_are_refused(golden_bundle: Bundle) -> None:
     command = ["sweep", "--board", "loopback", "--models", golden_bundle.folder, "--blocks", 64]
     assert "1000 threads would measure nothing but waiting" in complaint(*command, "--threads", 1000)
     assert not Path("results").exists()
+
+
+def test_what_a_virtual_board_can_not_be_asked_is_refused_at_once(golden_bundle: Bundle) -> None:
+    sweep = ["sweep", "--board", "virtual", "--models", golden_bundle.folder]
+    assert "virtual can't be paced: its clock counts instructions" in complaint(*sweep, "--modes", "paced")
+    assert "virtual: its clock counts instructions" in complaint(*sweep, "--smallest-block")
+
+
+def test_a_plan_that_says_something_else_is_answered_with_its_key() -> None:
+    Path("plan.toml").write_text('models = ["hpn-reduced"]\nboard = ["loopback"]\n')
+    assert "plan.toml: board: did you mean boards?" in complaint("sweep", "--plan", "plan.toml")
 
 
 def test_an_unknown_board_is_answered_with_those_there_are(golden_bundle: Bundle) -> None:
@@ -307,6 +320,7 @@ def test_deploy_says_what_it_pushed_and_that_it_proved_it(golden_bundle: Bundle)
 
 def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) -> None:
     command = ["sweep", "--board", "loopback", "--models", golden_bundle.folder, "--blocks", 64, 256, "--steps", 60]
+    command += ["--modes", "burst", "--repeats", 1]
     first, second = (tonearm(*command, "-o", "results") for _ in range(2))
     assert "2 cases measured, 0 were there already" in first.stderr
     assert "0 cases measured, 2 were there already" in second.stderr
