@@ -17,10 +17,10 @@ from ..device.ssh import Connection
 from ..device.turn import Turn, new_token, turn
 from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
-from .cases import Case, identity, measure
+from .cases import Case, Key, identity, measure
 from .console import Report, one_line, say
 from .deploy import ensure_proven
-from .errors import ResultsError
+from .errors import EngineError, ResultsError
 from .patience import PATIENCE, with_patience
 from .results import SAMPLES, finished
 from .together import Reach, check
@@ -63,11 +63,24 @@ def sweep(
     """
     check_name(name)
     cells = [Case(bundle, *cell) for bundle in bundles for cell in product(blocks or bundle.graphs, threads)]
+    return sweep_cases(name, cells, folder, report, steps, reach, patience)
+
+
+def sweep_cases(
+    name: str,
+    cells: Sequence[Case],
+    folder: Path,
+    report: Report,
+    steps: int | None = None,
+    reach: Reach = board,
+    patience: float = PATIENCE,
+) -> Swept:
+    """The same for cases that are chosen one by one."""
     cases = list({case.key: case for case in cells}.values())
     random.Random(SEED).shuffle(cases)
     for case in cases:
         case.bundle.graph(case.block)
-    for bundle in bundles:
+    for bundle in {case.bundle.digest: case.bundle for case in cases}.values():
         check_bundle(bundle)
     tour = _Tour(name, cases, folder, steps, report)
     with_patience(name, reach, tour.go_on, tour.ended, report, patience)
@@ -86,9 +99,9 @@ class _Tour:
 
     def __init__(self, name: str, cases: list[Case], folder: Path, steps: int | None, report: Report) -> None:
         self.name, self.cases, self.folder, self.steps, self.report = name, cases, folder, steps, report
-        self.measured: set[tuple[str, int, int, str, int]] = set()
-        self.failed: dict[tuple[str, int, int, str, int], Case] = {}
-        self.losses: Counter[tuple[str, int, int, str, int]] = Counter()
+        self.measured: set[Key] = set()
+        self.failed: dict[Key, Case] = {}
+        self.losses: Counter[Key] = Counter()
         self.in_a_row = self.kept = 0
         self.token = new_token()
 
@@ -158,7 +171,7 @@ class _Tour:
             if self.losses[case.key] == LOSSES:
                 self._fail(case, error)
             raise
-        except (AgentError, ResultsError) as error:
+        except (AgentError, EngineError, ResultsError) as error:
             _check_there(connection)
             self._fail(case, error)
         else:
