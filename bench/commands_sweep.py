@@ -9,6 +9,7 @@ from ..device.boards import check_name
 from . import bundles
 from .arguments import Commands, add_command, add_on_several, positive
 from .console import out, say, stage
+from .errors import BenchError
 from .together import at_once
 
 
@@ -19,7 +20,8 @@ def add_sweep(commands: Commands) -> None:
         "sweep",
         "measure models x blocks x threads on a board, or on several at once; goes on where it was stopped",
         "sweep --board virtual --models hpn-full-flute hpn-reduced-flute --blocks 64 1024 -o results\n"
-        "  tonearm sweep --board pi bela --models hpn-reduced-flute -o results",
+        "  tonearm sweep --board pi bela --models hpn-reduced-flute -o results\n"
+        "  tonearm sweep --board pi --models hpn-full-flute hpn-reduced-flute --protocol ddx7",
     )
     add_on_several(command)
     command.add_argument("--models", nargs="+", required=True, metavar="MODEL|BUNDLE")
@@ -28,6 +30,12 @@ def add_sweep(commands: Commands) -> None:
     )
     command.add_argument("--threads", type=positive, nargs="+", default=[1], metavar="N", help="default: 1")
     command.add_argument("--steps", type=positive, metavar="N", help="timed steps a case (default: 1000; virtual: 7)")
+    command.add_argument(
+        "--protocol",
+        choices=("ddx7", "paper"),
+        help="a published one, with its blocks, threads and steps: the DDX7 page's latencies or the paper's harness; "
+        "on loopback with PyTorch beside",
+    )
     command.add_argument("-o", "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     command.set_defaults(run=_sweep)
 
@@ -36,6 +44,9 @@ def _sweep(options: argparse.Namespace) -> None:
     from . import results, sweep
     from .report import terminal_tables
 
+    if options.protocol:
+        _sweep_protocol(options)
+        return
     for name in options.board:
         check_name(name)
     ready = []
@@ -53,5 +64,30 @@ def _sweep(options: argparse.Namespace) -> None:
         say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {options.output}")
     if any(tally.measured or tally.kept for tally in swept.values()):
         for table in terminal_tables(results.load(options.output).pooled()):
+            out.print(table)
+    sweep.check_cases(swept, failed)
+
+
+def _sweep_protocol(options: argparse.Namespace) -> None:
+    from . import protocol, results, sweep
+    from .protocol_tables import protocol_tables
+
+    if options.blocks or options.threads != [1] or options.steps:
+        raise BenchError(f"--protocol {options.protocol} says blocks, threads and steps: leave those options out")
+    for name in options.board:
+        check_name(name)
+    ready = []
+    for what in options.models:
+        with stage(f"bundle {what}") as report:
+            ready.append(bundles.ensure_bundle(what, report, protocol.blocks(options.protocol))[0])
+    swept, failed = at_once(
+        options.board,
+        lambda name: f"protocol {options.protocol} on {name}",
+        lambda name, report, reach: protocol.measure(options.protocol, name, ready, options.output, report, reach),
+    )
+    for name, tally in swept.items():
+        say(f"{name}: {tally.measured} cases measured, {tally.kept} were there already in {options.output}")
+    if any(tally.measured or tally.kept for tally in swept.values()):
+        for table in protocol_tables(results.load(options.output), styled=out.is_terminal):
             out.print(table)
     sweep.check_cases(swept, failed)

@@ -6,14 +6,19 @@ What is measured under one carries its name, so that it makes tables of its own 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
 from typing import Any
 
-from ..device.boards import is_virtual
+from ..device.boards import board, is_virtual
 from ..device.boardsfile import LOOPBACK
+from ..device.facts import read_facts
 from ..runtime.bundle import Bundle
-from .cases import BURST, ONNXRUNTIME, TORCH, VIRTUAL_STEPS
-from .console import say
+from .cases import BURST, ONNXRUNTIME, TORCH, VIRTUAL_STEPS, Case
+from .console import Report, say
 from .errors import BenchError
+from .sweep import Swept, sweep_cases
+from .together import Reach
 from .torch_engine import module_of, torch_version
 
 DDX7, PAPER = "ddx7", "paper"
@@ -60,6 +65,21 @@ def grid(protocol: str, name: str, bundles: Sequence[Bundle], cores: int) -> dic
         "repeats": 1,
         "steps": VIRTUAL_STEPS if is_virtual(name) else CALLS,
     }
+
+
+def measure(
+    protocol: str, name: str, bundles: Sequence[Bundle], folder: Path, report: Report, reach: Reach = board
+) -> Swept:
+    """Measure what `folder` does not hold yet of the protocol's grid on the board `name`; errors as of `sweep`."""
+    with reach(name, report) as connection:
+        cores = read_facts(connection)["cores"]
+    plan = grid(protocol, name, bundles, cores)
+    cases = [
+        Case(bundle, block, threads, engine=engine, protocol=protocol)
+        for bundle in bundles
+        for block, threads, engine in product(plan["blocks"], plan["threads"], plan["engines"])
+    ]
+    return sweep_cases(name, cases, folder, report, plan["steps"], reach)
 
 
 def _has_torch(bundles: Sequence[Bundle]) -> bool:

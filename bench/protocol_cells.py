@@ -54,13 +54,11 @@ class Cell(NamedTuple):
 
 def cells(results: Results) -> list[Cell]:
     """The newest measurement of each case that belongs to a protocol."""
-    found = []
-    for case in results.pooled()["case"]:
-        entry = results.entry(case)
-        if entry.get("protocol") in PROTOCOLS:
-            runs = [results.samples(one)["step_ns"] for one in results.repeats(case)]
-            found.append(_cell(entry, runs))
-    return found
+    rows = results.pooled()
+    ours = rows["case"][rows["protocol"].isin(PROTOCOLS)]
+    return [
+        _cell(results.entry(case), [results.samples(one)["step_ns"] for one in results.repeats(case)]) for case in ours
+    ]
 
 
 def _cell(entry: dict[str, Any], runs: Sequence[np.ndarray]) -> Cell:

@@ -15,7 +15,7 @@ from .cases import ONNXRUNTIME, TORCH
 from .console import plain_table
 from .protocol import DDX7, PAPER, THREADS
 from .protocol_cells import Cell, cells
-from .stats import compare_cases
+from .stats import REPEATS, compare_cases
 
 if TYPE_CHECKING:
     from .results import Results
@@ -37,12 +37,12 @@ CONDITIONS = {
     ),
     PAPER: (
         "Mean and (std) of {n} calls. Unlike in the published harness, states are carried from buffer to buffer, the "
-        "weights are those named below, the warm-up is apart, and memory is the process's peak, not bytes of parameters."
+        "weights are those named below, the warm-up is apart, and memory is the process's peak, not bytes of weights."
     ),
 }
 COUNTED = "virtual: this clock counts instructions (M = million), which are no time: there is no real-time factor."
 GAIN = "PyTorch: the same model uncompiled, on this machine. Gain: ratio of the medians and its 95 % interval."
-ONE_RUN = " Of one run of each: how much runs differ, the interval does not know."
+FEW_RUNS = " It is that of one run: how much runs differ, it does not know."
 
 
 class Table(NamedTuple):
@@ -120,7 +120,7 @@ def _ddx7_beside(part: Sequence[Cell], beside: Sequence[Cell]) -> Table:
         headings += [heading, "gain"]
         columns += [_column(theirs), {key: gain(ours[key], theirs[key]) for key in theirs if key in ours}]
     title = f"The same models in {_engine(beside[0])}, on {beside[0].board}"
-    return Table(title, headings, _rows(beside, columns), [GAIN + ONE_RUN])
+    return Table(title, headings, _rows(beside, columns), [_about_gain(beside)])
 
 
 def _column(column: dict[float, Cell]) -> dict[float, str]:
@@ -166,7 +166,9 @@ def _paper_model(heading: str, ours: Sequence[Cell], theirs: dict[tuple[int, int
         rows.append([str(cell.threads), str(cell.block), *_cost(cell), *extra])
     title = f"The paper's harness, {heading}, on {_where(first)}" + (f", beside {_engine(other)}" if other else "")
     notes = [*([COUNTED] if first.counted else []), CONDITIONS[PAPER].format(n=_calls(ours)), *_left_out(ours)]
-    return Table(title, headings, rows, [*notes, *_weights(ours), *([GAIN + ONE_RUN] if other else [])])
+    return Table(
+        title, headings, rows, [*notes, *_weights(ours), *([_about_gain(list(theirs.values()))] if other else [])]
+    )
 
 
 def _cost(cell: Cell) -> list[str]:
@@ -196,6 +198,10 @@ def _engine(cell: Cell) -> str:
 def _calls(part: Sequence[Cell]) -> str:
     counts = sorted({sum(map(len, cell.runs)) for cell in part})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _about_gain(beside: Sequence[Cell]) -> str:
+    return GAIN + (FEW_RUNS if min(len(cell.runs) for cell in beside) < REPEATS else "")
 
 
 def gain(ours: Cell, theirs: Cell) -> str:

@@ -4,7 +4,8 @@
 the same request with `module` (how the catalogue makes the model), the same record and samples. What differs:
 
 - `torch` is PyTorch's version, `onnxruntime` is "". The stages `import_onnxruntime` (seconds) and `onnxruntime`
-  (memory) are those of PyTorch, and `session` is the making of the module (of untrained weights: with their fitting).
+  (memory, also as `torch`) are those of PyTorch, and `session` is the making of the module (of untrained weights,
+  and their fitting).
 - `parity` is how far the stream is from the bundle's golden vectors. It is computed after the steps, so that the very
   first step is one, and a model that is not the bundle's gives no record at all.
 - Denormals are flushed as on boards, and by `torch.set_flush_denormal`. Threads spin as PyTorch has them.
@@ -118,6 +119,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     arrays = allocate(request["steps"], request["warmup"], request["floor"])
     record["memory"]["buffers"] = memory()
     record["torch"], record["onnxruntime"] = _imported(record, "torch", "onnxruntime"), ""
+    record["memory"]["torch"] = record["memory"]["onnxruntime"]
     record["python"] = sys.version.split()[0]
     bundle = read_bundle(Path(request["bundle"]))
     record["model"], record["digest"] = bundle.name, bundle.digest

@@ -149,7 +149,7 @@ def test_the_papers_table_has_buffers_by_threads_and_pytorch_beside() -> None:
     assert made.rows[0][8].startswith("2x [")
     assert made.rows[1][5:] == ["", "", "", ""]
     assert "pi has 2 core(s): 4 threads are left out." in made.notes
-    assert any("bytes of parameters" in note for note in made.notes)
+    assert any("not bytes of weights" in note for note in made.notes)
 
 
 def test_boards_protocols_and_versions_are_never_in_one_table() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import GOLDEN
+from tonearm.bench.cases import ONNXRUNTIME, TORCH, Case
 from tonearm.bench.errors import EngineError
+from tonearm.bench.protocol import DDX7
+from tonearm.bench.protocol_tables import protocol_markdown, protocol_tables
 from tonearm.bench.results import TIME, append, load
+from tonearm.bench.sweep import Swept, sweep_cases
 from tonearm.bench.torch_engine import measure_here, module_of, torch_version
 from tonearm.bench.torch_stream import TorchStream
 from tonearm.export.write import export_bundle
@@ -69,12 +74,38 @@ def test_a_fresh_process_gives_a_record_like_a_boards(fm: Bundle, tmp_path: Path
     assert arrays["step_ns"].shape == (20,)
     assert (arrays["step_ns"] > 0).all()
     assert (record["torch"], record["onnxruntime"]) == (torch_version(), "")
-    assert list(record["memory"]) == ["python", "numpy", "buffers", "onnxruntime", "session", "run"]
+    assert list(record["memory"]) == ["python", "numpy", "buffers", "onnxruntime", "torch", "session", "run"]
     assert list(record["seconds"]) == ["import_numpy", "import_onnxruntime", "session"]
     assert record["denormals_flushed"]
     assert record["parity"]["error"] < 1e-5
     append(tmp_path, "a", entry(fm, record), samples)
-    assert load(tmp_path)[["model", "block", "n"]].to_numpy().tolist() == [[fm.name, 64, 20]]
+    (row,) = load(tmp_path).cases.to_dict("records")
+    assert (row["model"], row["engine"], row["onnxruntime"], row["n"]) == (fm.name, "torch", "", 20)
+    assert row["model_kb"] > 0
+
+
+def test_both_engines_are_measured_under_a_protocol_once_and_make_its_tables(fm: Bundle, tmp_path: Path) -> None:
+    cases = [Case(fm, 64, 1, engine=engine, protocol=DDX7) for engine in (ONNXRUNTIME, TORCH)]
+    plain = Case(fm, 64, 1)
+    asked = (tmp_path, lambda detail, done, total: None, 20)
+    assert sweep_cases("loopback", [*cases, plain], *asked) == Swept(3, 0)
+    assert sweep_cases("loopback", cases, *asked) == Swept(0, 2)
+    results = load(tmp_path)
+    assert sorted(results.cases["protocol"]) == ["", "ddx7", "ddx7"]
+    ours, beside, published = (str(part) for part in protocol_markdown(results).split("### ")[1:])
+    assert ours.startswith("The DDX7 page's protocol on loopback: ")
+    assert f"| latency ms | {fm.name} (67.4k) |" in ours
+    assert "mean and (std) of 20 renders" in ours
+    assert beside.startswith(f"The same models in eager PyTorch {torch_version()}, on loopback")
+    assert re.search(r"\| 4 \| .+ \| [\d.]+x \[[\d.]+, [\d.]+\] \|", beside)
+    assert "laptop i7-6700HQ" in published
+    assert len(protocol_tables(results)) == 3
+
+
+def test_a_case_that_pytorch_can_not_do_fails_alone(golden_bundle: Bundle, tmp_path: Path) -> None:
+    cases = [Case(golden_bundle, 64, 1, engine=engine) for engine in (ONNXRUNTIME, TORCH)]
+    swept = sweep_cases("loopback", cases, tmp_path, lambda detail, done, total: None, 20)
+    assert swept == Swept(1, 0, ("hpn-reduced, block 64, 1 thread(s), in PyTorch",))
 
 
 def entry(bundle: Bundle, record: dict[str, Any]) -> dict[str, Any]:
