@@ -6,18 +6,17 @@ What is measured under one carries its name, so that it makes tables of its own 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from ..device.boards import board, is_virtual
 from ..device.boardsfile import LOOPBACK
 from ..device.facts import read_facts
 from ..runtime.bundle import Bundle
-from .cases import BURST, ONNXRUNTIME, TORCH, VIRTUAL_STEPS, Case
+from .cases import BURST, ONNXRUNTIME, TORCH
 from .console import Report, say
 from .errors import BenchError
-from .sweep import Swept, sweep_cases
+from .plan import VIRTUAL_STEPS, Plan
 from .together import Reach
 from .torch_engine import module_of, torch_version
 
@@ -28,6 +27,7 @@ BUFFERS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 THREADS = (1, 2, 4)
 CALLS = 100
 SAMPLE_RATE = 16_000
+FIELDS = ("blocks", "threads", "modes", "engines", "steps", "seconds")
 
 
 def blocks(protocol: str, sample_rate: int = SAMPLE_RATE) -> tuple[int, ...]:
@@ -41,7 +41,7 @@ def blocks(protocol: str, sample_rate: int = SAMPLE_RATE) -> tuple[int, ...]:
 
 
 def grid(protocol: str, name: str, bundles: Sequence[Bundle], cores: int) -> dict[str, Any]:
-    """What is measured on the board `name`: `blocks`, `threads`, `modes`, `engines`, `repeats`, `steps`.
+    """What is measured on the board `name`: `FIELDS` of a plan.
 
     More threads than the board has cores are left out. On the loopback board PyTorch is measured beside ONNX Runtime,
     where all models can be made again in it; what is left out is told. A virtual board counts instructions: a few
@@ -62,24 +62,18 @@ def grid(protocol: str, name: str, bundles: Sequence[Bundle], cores: int) -> dic
         "threads": tuple(threads),
         "modes": (BURST,),
         "engines": (ONNXRUNTIME, *([TORCH] if name == LOOPBACK and _has_torch(bundles) else [])),
-        "repeats": 1,
         "steps": VIRTUAL_STEPS if is_virtual(name) else CALLS,
+        "seconds": None,
     }
 
 
-def measure(
-    protocol: str, name: str, bundles: Sequence[Bundle], folder: Path, report: Report, reach: Reach = board
-) -> Swept:
-    """Measure what `folder` does not hold yet of the protocol's grid on the board `name`; errors as of `sweep`."""
+def on_board(plan: Plan, name: str, bundles: Sequence[Bundle], report: Report, reach: Reach = board) -> Plan:
+    """The plan for the board `name`: with the grid of its protocol if it has one, which the board is asked for."""
+    if not plan.protocol:
+        return plan
     with reach(name, report) as connection:
         cores = read_facts(connection)["cores"]
-    plan = grid(protocol, name, bundles, cores)
-    cases = [
-        Case(bundle, block, threads, engine=engine, protocol=protocol)
-        for bundle in bundles
-        for block, threads, engine in product(plan["blocks"], plan["threads"], plan["engines"])
-    ]
-    return sweep_cases(name, cases, folder, report, plan["steps"], reach)
+    return replace(plan, boards=(name,), repeats=plan.repeats or 1, **grid(plan.protocol, name, bundles, cores))
 
 
 def _has_torch(bundles: Sequence[Bundle]) -> bool:

@@ -48,8 +48,8 @@ class Cell(NamedTuple):
 
     def mean_std(self, unit: float) -> tuple[float, float]:
         """Of all steps, in `unit` nanoseconds."""
-        steps = np.concatenate(self.runs) / unit
-        return float(steps.mean()), float(steps.std(ddof=1)) if steps.size > 1 else math.nan
+        steps = np.concatenate(self.runs)
+        return float(steps.mean()) / unit, float(steps.std(ddof=1)) / unit if steps.size > 1 else math.nan
 
 
 def cells(results: Results) -> list[Cell]:

@@ -27,7 +27,7 @@ import json
 import sys
 from pathlib import Path
 
-from .agent_examine import examine
+from .agent_examine import examine, temperatures
 from .agent_facts import facts
 from .agent_files import missing, put, tree, verify
 from .agent_protocol import RefusalError, answer, keep_saying_that_it_works
@@ -38,7 +38,7 @@ from .agent_tasks import run, runtime, system_runtime
 from .agent_tune import tune
 from .agent_turn import hold, take_turn
 
-WITHOUT_TURN = ("facts", "examine", "releases", "usage", "hold")  # they change nothing
+WITHOUT_TURN = ("facts", "examine", "temperatures", "releases", "usage", "hold")  # they change nothing
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     stream = sys.stdin.buffer
     request = json.loads(stream.readline())
     root = Path(request["root"]).expanduser()
-    reading = (facts, examine, missing, verify, survey, releases, usage)
+    reading = (facts, examine, temperatures, missing, verify, survey, releases, usage)
     changing = (tree, runtime, system_runtime, proof, switch, rollback, prune, tune, remove)
     commands = {command.__name__: command for command in (*reading, *changing)}
     name = request["command"]

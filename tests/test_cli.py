@@ -307,6 +307,7 @@ def test_deploy_says_what_it_pushed_and_that_it_proved_it(golden_bundle: Bundle)
 
 def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) -> None:
     command = ["sweep", "--board", "loopback", "--models", golden_bundle.folder, "--blocks", 64, 256, "--steps", 60]
+    command += ["--modes", "burst", "--repeats", 1]
     first, second = (tonearm(*command, "-o", "results") for _ in range(2))
     assert "2 cases measured, 0 were there already" in first.stderr
     assert "0 cases measured, 2 were there already" in second.stderr
@@ -324,7 +325,8 @@ def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) 
 
 def test_a_protocol_says_itself_what_is_measured(golden_bundle: Bundle) -> None:
     command = ["sweep", "--board", "loopback", "--models", golden_bundle.folder, "--protocol", "ddx7"]
-    assert "--protocol ddx7 says blocks, threads and steps" in complaint(*command, "--blocks", 64)
+    refused = tonearm(*command, "--blocks", 64, "--steps", 7, status=2).stderr
+    assert "--protocol ddx7 decides itself about blocks, steps" in refused
     assert "has no graph for blocks of 128 samples" in complaint(*command)
 
 

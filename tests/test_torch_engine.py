@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import GOLDEN
-from tonearm.bench.cases import ONNXRUNTIME, TORCH, Case
+from tonearm.bench.cases import BURST, ONNXRUNTIME, TORCH
 from tonearm.bench.errors import EngineError
+from tonearm.bench.plan import Plan
 from tonearm.bench.protocol import DDX7
 from tonearm.bench.protocol_tables import protocol_markdown, protocol_tables
 from tonearm.bench.results import TIME, append, load
-from tonearm.bench.sweep import Swept, sweep_cases
+from tonearm.bench.sweep import Swept, sweep
 from tonearm.bench.torch_engine import measure_here, module_of, torch_version
 from tonearm.bench.torch_stream import TorchStream
 from tonearm.export.write import export_bundle
@@ -85,11 +86,12 @@ def test_a_fresh_process_gives_a_record_like_a_boards(fm: Bundle, tmp_path: Path
 
 
 def test_both_engines_are_measured_under_a_protocol_once_and_make_its_tables(fm: Bundle, tmp_path: Path) -> None:
-    cases = [Case(fm, 64, 1, engine=engine, protocol=DDX7) for engine in (ONNXRUNTIME, TORCH)]
-    plain = Case(fm, 64, 1)
-    asked = (tmp_path, lambda detail, done, total: None, 20)
-    assert sweep_cases("loopback", [*cases, plain], *asked) == Swept(3, 0)
-    assert sweep_cases("loopback", cases, *asked) == Swept(0, 2)
+    engines = (ONNXRUNTIME, TORCH)
+    plan = Plan((), ("loopback",), blocks=(64,), modes=(BURST,), engines=engines, repeats=1, steps=20, output=tmp_path)
+    page = replace(plan, protocol=DDX7)
+    assert sweep("loopback", [fm], page, quiet) == Swept(2, 0)
+    assert sweep("loopback", [fm], page, quiet) == Swept(0, 2)
+    assert sweep("loopback", [fm], replace(plan, engines=(ONNXRUNTIME,)), quiet) == Swept(1, 0)
     results = load(tmp_path)
     assert sorted(results.cases["protocol"]) == ["", "ddx7", "ddx7"]
     ours, beside, published = (str(part) for part in protocol_markdown(results).split("### ")[1:])
@@ -102,10 +104,15 @@ def test_both_engines_are_measured_under_a_protocol_once_and_make_its_tables(fm:
     assert len(protocol_tables(results)) == 3
 
 
-def test_a_case_that_pytorch_can_not_do_fails_alone(golden_bundle: Bundle, tmp_path: Path) -> None:
-    cases = [Case(golden_bundle, 64, 1, engine=engine) for engine in (ONNXRUNTIME, TORCH)]
-    swept = sweep_cases("loopback", cases, tmp_path, lambda detail, done, total: None, 20)
-    assert swept == Swept(1, 0, ("hpn-reduced, block 64, 1 thread(s), in PyTorch",))
+def test_a_sweep_of_what_pytorch_can_not_do_does_not_begin(golden_bundle: Bundle, tmp_path: Path) -> None:
+    plan = Plan((), ("loopback",), engines=(TORCH,), output=tmp_path / "results")
+    with pytest.raises(EngineError, match="can't be made again"):
+        sweep("loopback", [golden_bundle], plan, quiet)
+    assert not (tmp_path / "results").exists()
+
+
+def quiet(detail: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 def entry(bundle: Bundle, record: dict[str, Any]) -> dict[str, Any]:
