@@ -39,7 +39,7 @@ def add_sweep(commands: Commands) -> None:
         "  tonearm sweep --board pi bela --models hpn-reduced-flute -o results\n"
         "  tonearm sweep --plan plan.toml\n"
         "  tonearm sweep --plan plan.toml --board pi --repeats 1\n"
-        f"  tonearm sweep --board pi --models hpn-full-flute hpn-reduced-flute --smallest-block\n"
+        "  tonearm sweep --board pi --models hpn-full-flute hpn-reduced-flute --smallest-block\n"
         f"  tonearm sweep --board pi --models hpn-full-flute hpn-reduced-flute --protocol ddx7\n\n{PLAN}",
     )
     command.add_argument(
