@@ -19,6 +19,7 @@ from ..runtime.bundle import Bundle
 from ..runtime.clip import read_arrays
 from .console import one_line, say
 from .results import INSTRUCTIONS, SAMPLES, TIME, append
+from .torch_engine import measure_here, torch_version
 from .visit import Visit
 
 BURST, PACED = "burst", "paced"
@@ -30,7 +31,7 @@ WARMUP = 50
 VIRTUAL_WARMUP = 5
 SLOWEST_RTF = 50  # a case slower than that is taken to hang
 
-Key = tuple[str, int, int, str, int, str, int, int]
+Key = tuple[str, int, int, str, int, str, int, int, str]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Case:
     repeat: int = 0
     stop_after_misses: int = 0
     """0: all steps, whatever they take."""
+    protocol: str = ""
+    """The published one that it belongs to, if any."""
 
     def __str__(self) -> str:
         engine = f" in {self.engine}" if self.engine != ONNXRUNTIME else ""
@@ -56,7 +59,7 @@ class Case:
     @property
     def key(self) -> Key:
         """What tells it from the others of its board."""
-        how = (self.mode, self.steps, self.engine, self.repeat, self.stop_after_misses)
+        how = (self.mode, self.steps, self.engine, self.repeat, self.stop_after_misses, self.protocol)
         return self.bundle.digest, self.block, self.threads, *how
 
     @property
@@ -69,7 +72,8 @@ def identity(there: Visit, case: Case) -> str:
     """What makes two measurements the same one: the board, its software, the bundle, the engine and the request."""
     site, name = there.site, there.connection.name
     facts = {key: site.facts[key] for key in ("hostname", "model", "cpu", "cores", "kernel", "python")}
-    what = [case.bundle.digest, case.engine, _request(there, case), case.repeat]
+    engine = f"torch {torch_version()}" if case.engine == TORCH else case.engine
+    what = [case.bundle.digest, engine, _request(there, case), case.repeat, case.protocol]
     parts = [name, facts, site.runtime, site.runner, *what]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -114,6 +118,7 @@ def measure(
     more = {
         "cooldown": cooldown,
         "profile": _profile(there, case, deadline) if profile else None,
+        "protocol": case.protocol or None,
     }
     entry = {**_entry(there, case, record), **{key: value for key, value in more.items() if value is not None}}
     append(folder, identity(there, case), entry, samples)
@@ -123,9 +128,7 @@ def measure(
 def _run(there: Visit, case: Case, request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], bytes]:
     """The record and the file of samples."""
     if case.engine == TORCH:
-        from .torch_engine import measure_here
-
-        return measure_here(case.bundle.name, request, deadline)
+        return measure_here(case.bundle, request, deadline)
     release, fetch = there.releases[case.bundle.digest], [request["samples"]]
     record, files = run_task(there.connection, there.site, release, request, fetch=fetch, deadline=deadline)
     return record, files[request["samples"]]

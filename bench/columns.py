@@ -39,6 +39,7 @@ CASE_COLUMNS = {
     "block": "samples a step",
     "threads": "of the engine",
     "mode": "burst: steps back to back; paced: on the audio clock",
+    "protocol": "published one that it was measured under: ddx7, paper; else empty",
     "repeat": "from 0",
     "steps_asked": "timed steps that were asked for",
     "n": "timed steps",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..device.boards import check_name
-from . import bundles
+from . import bundles, protocol
 from .arguments import Commands, add_command, add_on_several, natural, positive, seconds
 from .console import out, say, stage
 from .errors import ResultsError
@@ -39,7 +39,14 @@ def add_sweep(commands: Commands) -> None:
         "  tonearm sweep --board pi bela --models hpn-reduced-flute -o results\n"
         "  tonearm sweep --plan plan.toml\n"
         "  tonearm sweep --plan plan.toml --board pi --repeats 1\n"
-        f"  tonearm sweep --board pi --models hpn-full-flute hpn-reduced-flute --smallest-block\n\n{PLAN}",
+        "  tonearm sweep --board pi --models hpn-full-flute hpn-reduced-flute --smallest-block\n"
+        f"  tonearm sweep --board pi --models hpn-full-flute hpn-reduced-flute --protocol ddx7\n\n{PLAN}",
+    )
+    command.add_argument(
+        "--protocol",
+        choices=("ddx7", "paper"),
+        help="a published one, with its blocks, threads and steps: the DDX7 page's latencies or the paper's harness; "
+        "on loopback with PyTorch beside",
     )
     _add_what(command)
     _add_how(command)
@@ -124,6 +131,9 @@ def _plan(command: argparse.ArgumentParser, options: argparse.Namespace) -> Plan
     unwanted = [field for field in NOT_SEARCHED if field in given] if options.smallest_block else []
     if unwanted:
         command.error(f"--smallest-block decides itself about {', '.join(unwanted)}")
+    if options.protocol:
+        _check_alone(command, options, given)
+        given["blocks"] = protocol.blocks(options.protocol)
     written = read_plan(options.plan) if options.plan else {}
     if "steps" in given or "seconds" in given:
         written = {field: value for field, value in written.items() if field not in ("steps", "seconds")}
@@ -132,6 +142,13 @@ def _plan(command: argparse.ArgumentParser, options: argparse.Namespace) -> Plan
     if missing:
         command.error(f"the following arguments are required: {', '.join(missing)} (or a --plan that has them)")
     return plan
+
+
+def _check_alone(command: argparse.ArgumentParser, options: argparse.Namespace, given: dict[str, Any]) -> None:
+    unwanted = [field for field in protocol.FIELDS if field in given]
+    if unwanted or options.smallest_block:
+        what = ", ".join(unwanted) or "what is measured"
+        command.error(f"--protocol {options.protocol} decides itself about {what}")
 
 
 def _bundles(plan: Plan) -> list[Bundle]:
@@ -144,18 +161,23 @@ def _bundles(plan: Plan) -> list[Bundle]:
 
 def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
     from . import results, sweep
+    from .protocol_tables import protocol_tables
     from .report import terminal_tables
 
     swept, failed = at_once(
         plan.boards,
         lambda name: f"sweep on {name}",
-        lambda name, report, reach: sweep.sweep(name, ready, plan, report, reach),
+        lambda name, report, reach: sweep.sweep(
+            name, ready, protocol.on_board(plan, name, ready, report, reach), report, reach
+        ),
     )
     for name, tally in swept.items():
         board = f"{name}: " if len(plan.boards) > 1 else ""
         say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {plan.output}")
     if any(tally.measured or tally.kept for tally in swept.values()):
-        for table in terminal_tables(results.load(plan.output).pooled()):
+        found = results.load(plan.output)
+        shown = protocol_tables(found, styled=out.is_terminal) if plan.protocol else terminal_tables(found.pooled())
+        for table in shown:
             out.print(table)
     sweep.check_cases(swept, failed)
 

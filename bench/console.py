@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from ..device.facts import printable
 from ..device.turn import WAIT
@@ -126,7 +127,7 @@ def _read(question: str) -> str:
     return sys.stdin.readline()
 
 
-def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]], texts: Sequence[str] = ()) -> Table:
+def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], texts: Sequence[str] = ()) -> Table:
     """A table of cells as text, numbers to the right; `texts` are the headings of columns that are none."""
     table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in headings:

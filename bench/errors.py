@@ -2,6 +2,7 @@
 
 BenchError
 ├── ControlsError   an input file is not a clip of controls
+├── EngineError     a model can't be measured in PyTorch on this machine
 └── ResultsError    a results folder can't be read or written
 """
 
@@ -12,6 +13,10 @@ class BenchError(Exception):
 
 class ControlsError(BenchError):
     """An input file is not a clip of controls."""
+
+
+class EngineError(BenchError):
+    """A model can't be measured in PyTorch on this machine."""
 
 
 class ResultsError(BenchError):

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..device.boards import is_virtual
-from ..models.catalogue import NAMES
 from ..runtime.bundle import Bundle
 from .cases import BURST, ONNXRUNTIME, PACED, TORCH, Case
 from .conditions import COOL_DOWN
 from .errors import BenchError
+from .torch_engine import module_of
 
 MODES, ENGINES = (BURST, PACED), (ONNXRUNTIME, TORCH)
 HERE = "loopback"  # where PyTorch runs, too
@@ -49,6 +49,7 @@ class Plan:
     cool_down: float = COOL_DOWN
     tune: bool = False
     profile: bool = False
+    protocol: str = ""
 
 
 def cases_of(plan: Plan, bundles: Sequence[Bundle], name: str) -> list[Case]:
@@ -58,7 +59,10 @@ def cases_of(plan: Plan, bundles: Sequence[Bundle], name: str) -> list[Case]:
 
     Raises:
         BundleError: a bundle has no graph for one of the blocks.
+        EngineError: a model can't be made again in PyTorch, which is asked for.
     """
+    for bundle in bundles if TORCH in plan.engines else ():
+        module_of(bundle)
     virtual = is_virtual(name)
     modes = plan.modes or ((BURST,) if virtual else MODES)
     cells = [
@@ -66,7 +70,7 @@ def cases_of(plan: Plan, bundles: Sequence[Bundle], name: str) -> list[Case]:
         for bundle in bundles
         for block, threads, mode, engine in product(plan.blocks or bundle.graphs, plan.threads, modes, plan.engines)
     ]
-    once = list({case.key: case for case in cells}.values())
+    once = list({case.key: replace(case, protocol=plan.protocol) for case in cells}.values())
     for case in once:
         case.bundle.graph(case.block)
     order = random.Random(plan.seed)
@@ -110,9 +114,6 @@ def check_plan(plan: Plan) -> None:
     elsewhere = [name for name in plan.boards if name != HERE]
     if elsewhere:
         raise BenchError(f"the engine torch is PyTorch on this machine: --board {HERE}, not {elsewhere[0]}")
-    folders = [model for model in plan.models if model not in NAMES]
-    if folders:
-        raise BenchError(f"the engine torch runs models by name (tonearm models), and {folders[0]} is a bundle")
 
 
 def read_plan(path: Path) -> dict[str, Any]:

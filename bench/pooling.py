@@ -17,7 +17,7 @@ from .samples import Arrays
 
 # Numbers of different boards, kernels, Pythons or ONNX Runtimes are never merged.
 SAME_BOARD = ["board", "clock", "cpu", "kernel", "python", "onnxruntime"]
-SAME_CASE = ["engine", "model", "weights", "precision", "block", "threads", "mode", "steps_asked"]
+SAME_CASE = ["engine", "model", "weights", "precision", "block", "threads", "mode", "steps_asked", "protocol"]
 
 # How the values of repeats become one; what is not named is the newest's.
 TOTALS = [*COUNTERS]

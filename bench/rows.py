@@ -57,6 +57,7 @@ def _who(case: dict[str, Any]) -> dict[str, Any]:
         "precision": case["precision"],
         "engine": case.get("engine", ONNXRUNTIME),
         "mode": request.get("mode", BURST),
+        "protocol": case.get("protocol", ""),
     }
     if who["clock"] not in (TIME, INSTRUCTIONS) or who["mode"] not in (BURST, PACED):
         raise ValueError(f"clock {who['clock']!r}, mode {who['mode']!r}")

@@ -16,7 +16,7 @@ from ..runtime.check import check_bundle
 from .cases import ONNXRUNTIME, Case, Key, identity, measure
 from .conditions import Conditions
 from .console import Report, one_line, say
-from .errors import ResultsError
+from .errors import EngineError, ResultsError
 from .estimate import Estimate, about
 from .patience import PATIENCE, with_patience
 from .plan import Plan, cases_of, check_plan
@@ -197,7 +197,7 @@ class _Tour:
         except UnreachableError as error:
             self.tally.lost(case, error)
             raise
-        except (AgentError, ResultsError) as error:
+        except (AgentError, EngineError, ResultsError) as error:
             check_there(there.connection)
             self.tally.failed(case, error)
         else:

@@ -336,6 +336,13 @@ def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) 
     assert "<svg" in Path("r.html").read_text()
 
 
+def test_a_protocol_says_itself_what_is_measured(golden_bundle: Bundle) -> None:
+    command = ["sweep", "--board", "loopback", "--models", golden_bundle.folder, "--protocol", "ddx7"]
+    refused = tonearm(*command, "--blocks", 64, "--steps", 7, status=2).stderr
+    assert "--protocol ddx7 decides itself about blocks, steps" in refused
+    assert "has no graph for blocks of 128 samples" in complaint(*command)
+
+
 def test_the_models_are_listed_with_what_they_weigh_and_where_their_weights_come_from() -> None:
     text = tonearm("models").stdout
     lines = [line.split() for line in text.splitlines() if line.startswith((" hpn", " ddx7", " wave"))]
