@@ -188,7 +188,7 @@ def test_samples_that_are_missing_or_damaged_are_named(folder: Path, damage: Any
 
 def test_the_columns_are_those_that_are_documented(folder: Path) -> None:
     documented = set(re.findall(r"`([a-z_0-9.]+)`", load.__doc__ or ""))
-    documented |= {percentile_name(p) for p in PERCENTILES}  # written as `p50` ... `p99.9`
+    documented |= {percentile_name(p) + bound for p in PERCENTILES for bound in ("", "_low", "_high")}
     assert set(load(folder).columns) == documented
 
 
