@@ -20,7 +20,7 @@ GREY = "#767676"
 INK, PAPER = "#010101", "#fefefe"
 PAGE_COLOURS = {INK: "currentColor", PAPER: "Canvas"}
 WIDTH, HEIGHT = 4.7, 3.1  # inches of 72 units: as wide as a phone, where letters keep their size
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tonearm",  # the same figures make the same file
     "font.size": 11,

@@ -1,17 +1,21 @@
 """The plots of a report: what a step costs, how it varies, what takes the memory, how warm the board became.
 
-Cases are rows of `Results.pooled()` with two more columns: `series`, what is drawn as one line, and its `colour`.
+Cases are rows of `Results.pooled()` with more columns: `series`, what is drawn as one line, its `colour`, and a `name`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas
 
+from .columns import PACED, TIME
 from .plots import COLOURS, GREY, INK, PAPER, block_axis, log_axis, note, panel, svg
+
+Row = Mapping[str, Any]
 
 POINTS = 200  # of a curve: more can't be seen
 # What a process has added to its memory by the end of each stage, the first four before the model comes.
@@ -23,34 +27,34 @@ LADDER = {
     "session_kb": ("session with the model", COLOURS[0]),
     "private_kb": ("first and later steps", COLOURS[1]),
 }
-PARTS = dict(zip(("decoder", "synth", "noise", "reverb"), COLOURS, strict=False))
+PARTS: dict[str, str] = dict(zip(("decoder", "synth", "noise", "reverb"), COLOURS, strict=False))
 
 
-def worst(cases: pandas.DataFrame) -> pandas.Series:
-    """p99.9 in ns, or the maximum where n is too small for it."""
-    return cases["p99.9"].fillna(cases["max"])
+def lines(cases: Sequence[Row]) -> dict[str, list[Row]]:
+    """The cases of each series, by block."""
+    ordered = sorted(cases, key=lambda row: row["block"])
+    names = sorted({row["series"] for row in cases})
+    return {name: [row for row in ordered if row["series"] == name] for name in names}
 
 
-def cost_plot(cases: pandas.DataFrame, everything: pandas.DataFrame, label: str) -> str:
-    """RTF (where instructions are counted: MIPS) against the block: a line at p50, a band up to `worst`.
+def cost_plot(cases: Sequence[Row], everything: Sequence[Row], label: str) -> str:
+    """RTF (where instructions are counted: MIPS) against the block: a line at p50, a band up to p99.9.
 
-    `cases` are drawn, on axes that hold `everything`; of a series that was also run back to back its p50 is dotted.
+    `cases` are drawn, on axes that hold `everything`; of steps on the audio clock, p50 back to back is dotted beside.
     Nothing when no case has steps enough for a figure.
     """
-    cases, everything = (part.dropna(subset=["p50"]) for part in (cases, everything))
-    if cases.empty:
+    cases, everything = ([row for row in part if not math.isnan(row["p50"])] for part in (cases, everything))
+    if not cases:
         return ""
-    timed = (cases["clock"] == "time").all()
+    timed = cases[0]["clock"] == TIME
     with panel() as (figure, axes):
-        for _, line in cases.groupby("series", sort=False):
+        for line in lines(cases).values():
             _cost_line(axes, line)
-        paced = set(cases["mode"]) == {"paced"}
-        for _, line in everything[everything["mode"] == "burst"].groupby("series", sort=False):
-            if paced:
-                axes.plot(line["block"], _load(line, line["p50"]), ":", color=line["colour"].iloc[0], linewidth=1)
-        block_axis(axes, everything["block"].tolist())
-        low, high = _load(everything, everything["p50"]).min(), _load(everything, worst(everything)).max()
-        log_axis(axes.yaxis, low, max(high, 1.0) if timed else high)
+        if cases[0]["mode"] == PACED:
+            _dotted(axes, [row for row in everything if row["mode"] != PACED])
+        block_axis(axes, [row["block"] for row in everything])
+        loads = [load for row in everything for load in (_load(row, row["p50"]), _load(row, _worst(row)))]
+        log_axis(axes.yaxis, min(loads), max(loads + [1.0] * timed))
         if timed:
             axes.axhline(1, linestyle="--", color=INK, linewidth=1)
             note(axes, axes.get_xlim()[1], 1, "real time", (0, 3), horizontalalignment="right")
@@ -59,17 +63,28 @@ def cost_plot(cases: pandas.DataFrame, everything: pandas.DataFrame, label: str)
         return svg(figure, label)
 
 
-def _load(cases: pandas.DataFrame, cost: pandas.Series) -> pandas.Series:
+def _worst(row: Row) -> float:
+    """p99.9 in ns, or the maximum where n is too small for it."""
+    return row["max"] if math.isnan(row["p99.9"]) else row["p99.9"]
+
+
+def _load(row: Row, cost: float) -> float:
     """A cost of a step as RTF; of instructions, as millions in a second of audio."""
-    return cost / cases["budget"] * np.where(cases["clock"] == "time", 1, 1e3)
+    return cost / row["budget"] * (1 if row["clock"] == TIME else 1e3)
 
 
-def _cost_line(axes: Any, line: pandas.DataFrame) -> None:
-    line = line.sort_values("block")
-    colour, middle, top = line["colour"].iloc[0], _load(line, line["p50"]), _load(line, worst(line))
-    axes.fill_between(line["block"], middle, top, color=colour, alpha=0.15, linewidth=0)
-    axes.vlines(line["block"], middle, top, color=colour, linewidth=1, alpha=0.5)
-    axes.plot(line["block"], middle, marker="o", color=colour)
+def _cost_line(axes: Any, line: Sequence[Row]) -> None:
+    blocks, colour = [row["block"] for row in line], line[0]["colour"]
+    middle, top = ([_load(row, cost(row)) for row in line] for cost in (lambda row: row["p50"], _worst))
+    axes.fill_between(blocks, middle, top, color=colour, alpha=0.15, linewidth=0)
+    axes.vlines(blocks, middle, top, color=colour, linewidth=1, alpha=0.5)
+    axes.plot(blocks, middle, marker="o", color=colour)
+
+
+def _dotted(axes: Any, cases: Sequence[Row]) -> None:
+    for line in lines(cases).values():
+        loads = [_load(row, row["p50"]) for row in line]
+        axes.plot([row["block"] for row in line], loads, ":", color=line[0]["colour"], linewidth=1)
 
 
 def longer_than(steps_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,19 +115,18 @@ def spread_plot(curves: Sequence[tuple[str, np.ndarray]], budget_ns: float, labe
         return svg(figure, label)
 
 
-def memory_plot(cases: pandas.DataFrame, label: str) -> str:
+def memory_plot(rows: Sequence[Row], label: str) -> str:
     """Private memory after each stage of a case's process, on top of each other, and the peak of all its memory."""
-    rows: list[dict[str, Any]] = cases.to_dict("records")  # type: ignore[assignment]
     bars = [(row["name"], [(width, LADDER[stage][1]) for stage, width in steps_up(row)]) for row in rows]
     peaks = [row["peak_kb"] / 1024 for row in rows]
     return _bars(bars, "MB", label, peaks)
 
 
-def steps_up(row: Mapping[str, Any]) -> list[tuple[str, float]]:
+def steps_up(row: Row) -> list[tuple[str, float]]:
     """What each stage that was recorded added to the private memory, in MB; one that gave memory back added none."""
     found, highest = [], 0.0
     for stage in LADDER:
-        if not np.isnan(row[stage]):
+        if not math.isnan(row[stage]):
             found.append((stage, max(0.0, row[stage] - highest) / 1024))
             highest = max(highest, row[stage])
     return found
@@ -147,10 +161,12 @@ def watched_plot(runs: Sequence[tuple[str, pandas.DataFrame]], column: str, unit
     with panel() as (figure, axes):
         begin = 0.0
         for colour, samples in runs:
-            samples = samples.dropna(subset=[column])
-            seconds, values = extremes(samples["seconds"].to_numpy(), samples[column].to_numpy())
-            axes.plot((begin + seconds) / 60, values, color=colour)
-            begin += float(samples["seconds"].max()) if len(samples) else 0.0
+            known = samples[column].notna().to_numpy()
+            seconds, values = samples["seconds"].to_numpy()[known], samples[column].to_numpy()[known]
+            if seconds.size:
+                times, values = extremes(seconds - seconds[0], values)
+                axes.plot((begin + times) / 60, values, color=colour)
+                begin += float(times[-1])
             axes.axvline(begin / 60, color=INK, alpha=0.2, linewidth=0.6)
         axes.set(xlabel="minutes of measuring", ylabel=unit, xlim=(0, begin / 60))
         axes.grid(axis="y")
