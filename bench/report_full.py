@@ -59,7 +59,7 @@ def _step_times(clock: str) -> Columns:
     unit = "M" if clock == INSTRUCTIONS else "ms"
     return {
         "steps": _number("n", digits=".0f"),
-        "runs": _number("repeats", digits=".0f"),
+        "runs": lambda row: str(row["repeats"]) if row["repeats"] > 1 else NONE,
         **{
             f"{name} {unit}": _bounded(name, need)
             for name, need in zip(NAMES, map(steps_needed, PERCENTILES), strict=True)

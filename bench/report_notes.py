@@ -39,18 +39,22 @@ POWER = "power (no sensor is read)"
 
 def notes(board: Board) -> list[str]:
     """All that is said below a board's table, a sentence each."""
-    modes = [text for mode, text in MODES.items() if mode in {row["mode"] for row in board.cases}]
     return [
-        CLOCKS[board.clock],
-        *(modes if board.clock == TIME else []),
-        steps_line(board.cases),
+        *reading(board),
         *granted_lines(board),
-        *floor_lines(board.cases, board.clock),
         *slow_lines(board),
         not_measured(board),
         versions_line(board.cases),
         *weights_lines(board.cases),
     ]
+
+
+def reading(board: Board) -> list[str]:
+    """How the figures are to be read."""
+    modes = [text for mode, text in MODES.items() if mode in {row["mode"] for row in board.cases}]
+    timed = board.clock == TIME
+    floor = floor_lines(board.cases, board.clock)
+    return [CLOCKS[board.clock], *(modes if timed else []), steps_line(board.cases), *floor]
 
 
 def steps_line(cases: Sequence[Row]) -> str:

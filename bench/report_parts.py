@@ -15,7 +15,7 @@ from .profile import parts
 from .report import Board, columns, rows
 from .report_causes import table as causes_table
 from .report_causes import together
-from .report_notes import notes
+from .report_notes import reading, weights_lines
 from .report_plots import LADDER, PARTS, Row, cost_plot, lines, memory_plot, parts_plot, spread_plot, watched_plot
 from .stats import ticks
 
@@ -42,7 +42,7 @@ def cost(board: Board) -> Part:
         legend=_legend(cases),
         figures=[figure for figure in figures if figure.svg],
         tables=[Table(list(shown), rows(board.cases, shown))],
-        notes=notes(board),
+        notes=[*reading(board), *weights_lines(cases)],
     )
 
 
@@ -61,13 +61,8 @@ def spread(board: Board) -> Part | None:
     if board.clock == INSTRUCTIONS:
         return None
     cases = board.cases
-    figures = []
-    for mode, block in sorted({(row["mode"], row["block"]) for row in cases}):
-        part = [row for row in cases if (row["mode"], row["block"]) == (mode, block)]
-        curves = [(row["colour"], _took(board, row)) for row in part]
-        label = f"How many steps of block {block}, {mode}, take longer than a time: {', '.join(_legend(part))}"
-        svg = spread_plot(curves, part[0]["budget"], label)
-        figures.append(Figure(svg, f"Block {block}, {mode}: how many steps take longer"))
+    pairs = sorted({(row["mode"], row["block"]) for row in cases})
+    figures = [_spread_figure(board, [row for row in cases if (row["mode"], row["block"]) == pair]) for pair in pairs]
     paced = " Paced: from the tick of a step to its end." if any(row["mode"] == PACED for row in cases) else ""
     return Part(
         "How step times vary",
@@ -76,6 +71,16 @@ def spread(board: Board) -> Part | None:
         _legend(cases),
         figures,
     )
+
+
+def _spread_figure(board: Board, cases: list[Row]) -> Figure:
+    """Of the cases of one block and mode."""
+    block, mode, budget = (cases[0][name] for name in ("block", "mode", "budget"))
+    curves = [(row["colour"], _took(board, row)) for row in cases]
+    label = f"How many steps of block {block}, {mode}, take longer than a time: {', '.join(_legend(cases))}"
+    late, steps = (sum(row[name] for row in cases) for name in ("misses", "n"))
+    caption = f"Block {block}, {mode}: {late:.0f} of {steps} steps later than {budget / 1e6:g} ms."
+    return Figure(spread_plot(curves, budget, label), caption)
 
 
 def _took(board: Board, row: Row) -> np.ndarray:

@@ -100,7 +100,7 @@ def spread_plot(curves: Sequence[tuple[str, np.ndarray]], budget_ns: float, labe
     budget, rarest = budget_ns / 1e6, min(share[0] for _, _, share in drawn)
     with panel() as (figure, axes):
         for colour, times, share in drawn:
-            axes.plot(times, share, color=colour)
+            axes.plot(times, share, color=colour, drawstyle="steps-post")
             axes.plot(times[:1], share[:1], "o", color=colour, clip_on=False)
         log_axis(axes.xaxis, min(times[-1] for _, times, _ in drawn), max(budget, *(times[0] for _, times, _ in drawn)))
         ticks = [10.0**-power for power in range(9) if 10.0**-power >= rarest]
