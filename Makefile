@@ -9,8 +9,8 @@ FIND_PYTHON = for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 # What the virtual board needs from the system. Where it can't be had, everything runs on the loopback board.
 PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-keyring
-# Only the tests need them: what plays the made-up phrases that models are trained with, and a real SSH server.
-TEST_PACKAGES := fluidsynth fluid-soundfont-gm openssh-server
+# Only the tests need them: what plays the made-up phrases that models are trained with, a real SSH server, a browser.
+TEST_PACKAGES := fluidsynth fluid-soundfont-gm openssh-server chromium
 TORCH := torch==2.13.0
 
 .PHONY: demo test benchmark format clean

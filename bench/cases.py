@@ -17,12 +17,12 @@ from ..device.errors import AgentError
 from ..device.releases import TASK_SECONDS, release_path, run_task
 from ..runtime.bundle import Bundle
 from ..runtime.clip import read_arrays
+from .columns import BURST
 from .console import one_line, say
 from .results import INSTRUCTIONS, SAMPLES, TIME, append
 from .torch_engine import measure_here, torch_version
 from .visit import Visit
 
-BURST, PACED = "burst", "paced"
 ONNXRUNTIME, TORCH = "onnxruntime", "torch"
 FLOOR = 20_000  # empty steps: some 50 ms
 VIRTUAL_FLOOR = 200

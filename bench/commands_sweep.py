@@ -176,7 +176,7 @@ def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
         say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {plan.output}")
     if any(tally.measured or tally.kept for tally in swept.values()):
         found = results.load(plan.output)
-        shown = protocol_tables(found, styled=out.is_terminal) if plan.protocol else terminal_tables(found.pooled())
+        shown = protocol_tables(found, styled=out.is_terminal) if plan.protocol else terminal_tables(found)
         for table in shown:
             out.print(table)
     sweep.check_cases(swept, failed)

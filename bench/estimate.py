@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .cases import PACED, Case
+from .cases import Case
+from .columns import PACED
 
 START = 2.0  # seconds for a process and a session, until some are known
 RTF = 0.3  # of a model that nobody has measured

@@ -14,7 +14,8 @@ from typing import Any
 
 from ..device.boards import is_virtual
 from ..runtime.bundle import Bundle
-from .cases import BURST, ONNXRUNTIME, PACED, TORCH, Case
+from .cases import ONNXRUNTIME, TORCH, Case
+from .columns import BURST, PACED
 from .conditions import COOL_DOWN
 from .errors import BenchError
 from .torch_engine import module_of

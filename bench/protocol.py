@@ -13,7 +13,8 @@ from ..device.boards import board, is_virtual
 from ..device.boardsfile import LOOPBACK
 from ..device.facts import read_facts
 from ..runtime.bundle import Bundle
-from .cases import BURST, ONNXRUNTIME, TORCH
+from .cases import ONNXRUNTIME, TORCH
+from .columns import BURST
 from .console import Report, say
 from .errors import BenchError
 from .plan import VIRTUAL_STEPS, Plan

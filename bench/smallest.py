@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runtime.bundle import Bundle
-from .cases import BURST, PACED, Case
+from .cases import Case
+from .columns import BURST, PACED
 from .plan import Plan, seconds_as_steps
 from .stats import missed, summarise, ticks
 
