@@ -161,7 +161,6 @@ def _bundles(plan: Plan) -> list[Bundle]:
 
 def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
     from . import results, sweep
-    from .protocol_tables import protocol_tables
     from .report import terminal_tables
 
     swept, failed = at_once(
@@ -176,8 +175,7 @@ def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
         say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {plan.output}")
     if any(tally.measured or tally.kept for tally in swept.values()):
         found = results.load(plan.output)
-        shown = protocol_tables(found, styled=out.is_terminal) if plan.protocol else terminal_tables(found)
-        for table in shown:
+        for table in terminal_tables(found):
             out.print(table)
     sweep.check_cases(swept, failed)
 

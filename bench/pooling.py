@@ -16,7 +16,7 @@ from .rows import bits, cost
 from .samples import Arrays
 
 # Numbers of different boards, kernels, Pythons or ONNX Runtimes are never merged.
-SAME_BOARD = ["board", "clock", "cpu", "kernel", "python", "onnxruntime"]
+SAME_BOARD = ["board", "clock", "cpu", "kernel", "python", "onnxruntime"]  # the last two: its software
 SAME_CASE = ["engine", "model", "weights", "precision", "block", "threads", "mode", "steps_asked", "protocol"]
 
 # How the values of repeats become one; what is not named is the newest's.
@@ -83,7 +83,21 @@ def _together(rows: pandas.DataFrame) -> Row:
 def boards(results: pandas.DataFrame) -> list[tuple[str, str, pandas.DataFrame]]:
     """The rows of each board: its name, its clock, its part of `results`.
 
-    A board with another kernel, Python or ONNX Runtime is another board: their figures are never merged.
+    A board with another kernel, Python or ONNX Runtime is another board: their figures are never merged. What another
+    engine did on a machine goes with the newest that ONNX Runtime did there.
     """
-    parts = [part for _, part in results.groupby(SAME_BOARD, sort=True)]
-    return [(str(part["board"].iloc[0]), str(part["clock"].iloc[0]), part) for part in parts]
+    rows: list[Row] = results.to_dict("records")  # type: ignore[assignment]
+    ran = {_machine(row): _software(row) for row in rows if row["onnxruntime"]}
+    found: dict[tuple, list[int]] = {}
+    for index, row in enumerate(rows):
+        software = _software(row) if row["onnxruntime"] else ran.get(_machine(row), _software(row))
+        found.setdefault((*_machine(row), *software), []).append(index)
+    return [(board, clock, results.iloc[found[board, clock, *more]]) for board, clock, *more in sorted(found)]
+
+
+def _machine(row: Row) -> tuple:
+    return tuple(row[name] for name in SAME_BOARD[:4])
+
+
+def _software(row: Row) -> tuple:
+    return tuple(row[name] for name in SAME_BOARD[4:])

@@ -11,8 +11,10 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from . import markdown
 from .cases import ONNXRUNTIME, TORCH
 from .console import plain_table
+from .markdown import safe
 from .protocol import DDX7, PAPER, THREADS
 from .protocol_cells import Cell, cells
 from .stats import REPEATS, compare_cases
@@ -239,6 +241,6 @@ def _styled(cell: str) -> Text:
 
 def as_markdown(table: Table) -> str:
     """The same as Markdown."""
-    lines = [table.headings, ["---:"] * len(table.headings), *table.rows]
-    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return "\n\n".join([f"### {table.title}", body, *table.notes])
+    return "\n\n".join(
+        [f"### {safe(table.title)}", markdown.table(table.headings, table.rows), *map(safe, table.notes)]
+    )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from .columns import INSTRUCTIONS, PACED, TIME
-from .console import plain_table
+from .console import out, plain_table
+from .markdown import safe, table
 from .plots import COLOURS
 from .pooling import boards
+from .protocol_tables import protocol_markdown, protocol_tables
 from .report_causes import Slow, slow_of
 from .report_notes import notes
 from .stats import PERCENTILES, percentile_name, steps_needed
@@ -65,8 +66,10 @@ class Board:
 
 
 def sections(results: Results) -> list[Board]:
-    """The boards, in the order of their names."""
-    parts = [(name, clock, part.to_dict("records")) for name, clock, part in boards(results.pooled())]
+    """The boards, in the order of their names; what was measured under a published protocol has its own tables."""
+    cases = results.pooled()
+    found = boards(cases.loc[cases["protocol"] == ""])
+    parts = [(name, clock, part.to_dict("records")) for name, clock, part in found]
     return [Board(name, clock, _with_series(rows), results) for name, clock, rows in parts]
 
 
@@ -162,9 +165,9 @@ def rows(cases: Sequence[Row], shown: Mapping[str, str]) -> list[list[str]]:
     return [[cell(column, row) for column in shown.values()] for row in cases]
 
 
-def terminal_tables(results: Results) -> list[Group]:
-    """A titled table for each board, with what is to be known about it below."""
-    return [_terminal(board) for board in sections(results)]
+def terminal_tables(results: Results) -> list[RenderableType]:
+    """A titled table for each board, with what is to be known about it below, and those of published protocols."""
+    return [*map(_terminal, sections(results)), *protocol_tables(results, styled=out.is_terminal)]
 
 
 def _terminal(board: Board) -> Group:
@@ -172,34 +175,23 @@ def _terminal(board: Board) -> Group:
     kept = narrow(shown, rows(board.cases, shown))
     left_out = [heading for heading in shown if heading not in kept]
     more = [f"in --markdown and --html also: {', '.join(left_out)}"] if left_out else []
-    table = plain_table(list(kept), rows(board.cases, kept), TEXTS)
-    return Group(Text(board.title), table, Text("\n".join([*notes(board), *more])))
+    cells = plain_table(list(kept), rows(board.cases, kept), TEXTS)
+    return Group(Text(board.title), cells, Text("\n".join([*notes(board), *more])))
 
 
 def markdown(results: Results) -> str:
     """The tables and notes of all boards as GitHub's Markdown."""
-    return "\n".join(_markdown(board) for board in sections(results))
+    return "\n".join([*map(_markdown, sections(results)), protocol_markdown(results)]).rstrip() + "\n"
 
 
 def _markdown(board: Board) -> str:
     shown = columns(board.cases, board.clock)
     lines = [
-        f"### {_safe(board.title)}",
+        f"### {safe(board.title)}",
         "",
-        _line(shown),
-        _line("---" if heading in TEXTS else "---:" for heading in shown),
-        *(_line(map(_safe, row)) for row in rows(board.cases, shown)),
+        table(list(shown), (map(safe, row) for row in rows(board.cases, shown)), TEXTS),
         "",
-        *(f"- {_safe(line)}" for line in notes(board)),
+        *(f"- {safe(line)}" for line in notes(board)),
         "",
     ]
     return "\n".join(lines)
-
-
-def _line(cells: Any) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _safe(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([|\\`*_\[\]]|<(?=\S))", r"\\\1", " ".join(text.split()))

@@ -44,7 +44,7 @@ def notes(board: Board) -> list[str]:
         *granted_lines(board),
         *slow_lines(board),
         not_measured(board),
-        versions_line(board.cases),
+        versions_line(board),
         *weights_lines(board.cases),
     ]
 
@@ -152,14 +152,17 @@ def not_measured(board: Board) -> str:
     return f"not measured: {', '.join(unmeasured(board))}"
 
 
-def versions_line(cases: Sequence[Row]) -> str:
+def versions_line(board: Board) -> str:
     """The software that ran."""
+    cases = board.cases
     flushed = told({True: "flushed", False: "not flushed"}.get(value, "") for value in _all(cases, "denormals_flushed"))
     parts = [
         f"{name} {told(_all(cases, column))}"
         for name, column in (("Python", "python"), ("NumPy", "numpy"))
         if told(_all(cases, column))
     ]
+    torch = told(entry["record"].get("torch", "") for entry in board.entries)
+    parts += [f"PyTorch {torch}"] if torch else []
     parts += [f"ONNX Runtime {told(_all(cases, 'onnxruntime'))}", f"denormals {flushed or 'not known'}"]
     return f"software: {', '.join(parts)}"
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import page
 from .columns import TIME
-from .page import write_page
+from .page import Part, write_page
+from .protocol_cells import cells
+from .protocol_tables import tables
 from .report import Board, sections
 from .report_full import full_tables
 from .report_notes import granted, refused, unmeasured
@@ -22,7 +27,25 @@ PARTS = (cost, spread, slow, memory, watched, profiles)
 def write_html(results: Results, path: Path, sounds: dict[str, Path] | None = None) -> None:
     """One self-contained file: for each board plots and tables, and `sounds` (title -> .wav) to listen to."""
     audio = {title: base64.b64encode(file.read_bytes()).decode() for title, file in (sounds or {}).items()}
-    write_page("report.html.j2", path, boards=[_section(board) for board in sections(results)], sounds=audio)
+    write_page(
+        "report.html.j2",
+        path,
+        boards=[_section(board) for board in sections(results)],
+        protocols=_protocols(results),
+        sounds=audio,
+    )
+
+
+def _protocols(results: Results) -> list[Part]:
+    return [
+        Part(each.title, tables=[page.Table(each.headings, _without_marks(each.rows))], notes=each.notes)
+        for each in tables(cells(results))
+    ]
+
+
+def _without_marks(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Bold is said by an arrow, which a plain cell can hold."""
+    return [[re.sub(r"^\*\*(.*)\*\*$", r"→ \1", cell) for cell in row] for row in rows]
 
 
 def _section(board: Board) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 from collections.abc import Callable
@@ -11,6 +12,12 @@ SYSCALL = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "armv7l": 364, "armv6l
 HARDWARE, INSTRUCTIONS = 0, 1
 INHERIT, EXCLUDE_KERNEL, EXCLUDE_HYPERVISOR = 1 << 1, 1 << 5, 1 << 6
 CLOSE_ON_EXEC = 1 << 3
+REASONS = {
+    errno.ENOENT: "the processor shows no counter",
+    errno.EACCES: "the kernel allows it to root alone: kernel.perf_event_paranoid",
+    errno.EPERM: "the kernel allows it to root alone: kernel.perf_event_paranoid",
+    errno.ENOSYS: "the kernel has no perf_event_open",
+}
 
 
 class _Attributes(ctypes.Structure):
@@ -45,5 +52,5 @@ def count_instructions() -> tuple[Callable[[], int] | None, str]:
     syscall = ctypes.CDLL(None, use_errno=True).syscall
     fd = syscall(SYSCALL[machine], ctypes.byref(attributes), 0, -1, -1, ctypes.c_ulong(CLOSE_ON_EXEC))
     if fd < 0:
-        return None, os.strerror(ctypes.get_errno())
+        return None, REASONS.get(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return lambda: int.from_bytes(os.read(fd, 8), "little"), "granted"
