@@ -1,1 +1,20 @@
 """The host's harness: sweeps on boards, raw records, pandas tables, reports, the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .frames import Results
+    from .results import load
+
+__all__ = ["Results", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import when asked for: pandas takes half a second, which commands without tables need not wait."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import results
+
+    return getattr(results, name)

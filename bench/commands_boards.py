@@ -68,7 +68,7 @@ def add_report(commands: Commands) -> None:
 def _report(options: argparse.Namespace) -> None:
     from . import report, results
 
-    table = results.load(options.results)
+    table = results.load(options.results).pooled()
     for part in report.terminal_tables(table):
         out.print(part)
     if options.csv:

@@ -95,7 +95,7 @@ def _results(folder: Path | None) -> pandas.DataFrame | None:
         return None
     from .results import load
 
-    return load(folder)
+    return load(folder).pooled()
 
 
 def _phrases(instrument: str | None, folder: Path | None, report: Report) -> Sequence[Phrase]:

@@ -20,7 +20,7 @@ from ..models.quality import Heard, hear, paired_difference, quality, spectral_d
 from ..models.training import sound
 from .console import Report
 from .errors import BenchError
-from .report import boards
+from .pooling import boards
 
 TO_TARGET = ["mss", "lsd_db", "pitch_cents", "pitch_p90_cents", "loudness_db", "loudness_p90_db", "voiced_share"]
 TO_TEACHER = ["teacher_mss", "teacher_lsd_db"]
@@ -179,7 +179,7 @@ def block_costs(entries: Sequence[Entry], results: pandas.DataFrame) -> pandas.D
 
     Args:
         entries: the models; a result belongs to all that have its `model` as their name, for weights cost nothing.
-        results: as from `results.load`.
+        results: as from `Results.pooled`.
 
     Returns:
         One row per model and board: `model` (its label), `board` (with its versions, if there are two of a name),

@@ -57,7 +57,7 @@ def demo(name: str, folder: Path) -> None:
         swept = sweep(name, bundles, BLOCKS, [1], results, report)
     say(f"  {swept.measured} cases measured, {swept.kept} were there already in {results}")
     check_cases({name: swept})
-    table = load_results(results)
+    table = load_results(results).pooled()
     for part in terminal_tables(table):
         out.print(part)
     write_html(table, folder / "report.html", sounds)

@@ -12,9 +12,10 @@ import pandas
 from rich.console import Group
 from rich.text import Text
 
+from .columns import INSTRUCTIONS, TIME
 from .console import plain_table
 from .page import write_page
-from .results import INSTRUCTIONS, TIME
+from .pooling import boards
 from .stats import steps_needed
 
 NOTES = {
@@ -55,7 +56,7 @@ def cell(column: str, row: dict[str, Any]) -> str:
     if column == "peak_kb":
         return f"{value / 1024:.1f}"
     if column == "misses":
-        return str(int(value) or f"0, < {_bound(row['miss_rate_bound'])}")
+        return str(int(value) or f"0, < {_bound(min(1, 3 / row['n']))}")
     if column == "budget":
         return f"{value / 1e6:g}"
     if column == "mips":
@@ -72,22 +73,6 @@ def rows(results: pandas.DataFrame, clock: str) -> list[list[str]]:
     """The table's cells as text."""
     records: list[dict[str, Any]] = results.to_dict("records")  # type: ignore[assignment]
     return [[cell(column, row) for column in columns(results, clock).values()] for row in records]
-
-
-SAME_BOARD = ["board", "clock", "cpu", "kernel", "python", "onnxruntime"]
-SAME_CASE = ["model", "weights", "precision", "block", "threads"]
-
-
-def boards(results: pandas.DataFrame) -> list[tuple[str, str, pandas.DataFrame]]:
-    """The results of each board: its name, its clock, the newest row of each case.
-
-    A board with another kernel, Python or ONNX Runtime is another board: their figures are never merged.
-    """
-    parts = []
-    for _, part in results.groupby(SAME_BOARD, sort=True):
-        newest = part.drop_duplicates(SAME_CASE, keep="last")
-        parts.append((str(newest["board"].iloc[0]), str(newest["clock"].iloc[0]), newest))
-    return parts
 
 
 def terminal_tables(results: pandas.DataFrame) -> list[Group]:

@@ -94,7 +94,7 @@ def test_one_student_alone_is_compared_with_the_teacher(comparison: Comparison) 
 
 
 def test_a_block_costs_what_it_costs_at_the_smallest_that_all_have(entries: list[Entry], results: Path) -> None:
-    found = block_costs(entries, load(results))
+    found = block_costs(entries, load(results).pooled())
     assert found[["model", "board", "block"]].to_numpy().tolist() == [
         ["hpn-44", "pi", 256],
         ["hpn-reduced", "pi", 256],
@@ -104,7 +104,7 @@ def test_a_block_costs_what_it_costs_at_the_smallest_that_all_have(entries: list
 
 
 def test_costs_are_said_in_their_unit_and_a_count_is_no_time(comparison: Comparison, results: Path) -> None:
-    found = table(comparison, block_costs(comparison.entries, load(results)))
+    found = table(comparison, block_costs(comparison.entries, load(results).pooled()))
     told = tell(comparison, found, differences(comparison))
     lines = {row[0]: row[1:] for row in told.main.rows}
     assert lines["p50 on pi, blocks of 256 (RTF)"] == ["0.0643", "0.0643 (1 x)", "-"]

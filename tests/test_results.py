@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from tonearm.bench.columns import CASE_COLUMNS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
 from tonearm.bench.errors import ResultsError
-from tonearm.bench.report import boards, columns, rows, terminal_tables, write_html
+from tonearm.bench.pooling import boards
+from tonearm.bench.report import columns, rows, terminal_tables, write_html
 from tonearm.bench.results import CASES, INSTRUCTIONS, SAMPLES, TIME, append, finished, load, read_cases
-from tonearm.bench.stats import PERCENTILES, percentile_name
 from tonearm.runtime.clip import write_arrays
 
 FETCHED = {"src", "href", "xlink:href", "srcset", "poster", "action", "data", "background"}
@@ -67,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_appended_is_read_again(folder: Path) -> None:
     assert [case["id"] for case in read_cases(folder)] == ["a", "b", "c"]
     assert {key: read_cases(folder)[0][key] for key in entry()} == entry(block=256)
-    table = load(folder)
+    table = load(folder).pooled()
     assert table[["board", "block", "n", "first", "session"]].to_numpy().tolist() == [
         ["pi", 64, 60, 5_000_000, 0.25e9],
         ["pi", 256, 299, 5_000_000, 0.25e9],
@@ -79,12 +80,12 @@ def test_what_is_appended_is_read_again(folder: Path) -> None:
 
 def test_a_case_measured_again_replaces_the_older_one(folder: Path) -> None:
     append(folder, "b", entry(block=64), samples(70))
-    assert load(folder)["n"].tolist() == [70, 299, 4]
+    assert load(folder).pooled()["n"].tolist() == [70, 299, 4]
 
 
 def test_cost_is_a_share_of_time_on_a_board_and_a_count_on_the_virtual_one(folder: Path) -> None:
     append(folder, "d", entry("virtual", block=256, clock=INSTRUCTIONS), samples(5))
-    table = load(folder)
+    table = load(folder).pooled()
     assert table["rtf"].tolist()[0] == pytest.approx(1.0295 / 4)
     assert table["mips"].tolist()[3] == pytest.approx(1.002 / 16 * 1000)
     assert table["rtf"].isna().tolist() == [False, False, True, True]
@@ -92,15 +93,15 @@ def test_cost_is_a_share_of_time_on_a_board_and_a_count_on_the_virtual_one(folde
 
 
 def test_an_instruction_count_neither_meets_nor_misses_a_deadline(folder: Path) -> None:
-    table = load(folder)
+    table = load(folder).pooled()
     assert table["misses"].isna().tolist() == [False, False, True]
-    assert table["miss_rate_bound"].isna().tolist() == [False, False, True]
+    assert table["miss_rate_high"].isna().tolist() == [False, False, True]
 
 
 def test_a_board_with_another_kernel_is_another_table_and_only_the_newest_of_a_case_is_shown(folder: Path) -> None:
     append(folder, "d", entry(block=64) | {"release": "releases/hpn-reduced/newer"}, samples(61))
     append(folder, "e", entry(block=64) | {"facts": {"kernel": "6.12.0", "cpu": "0x41 0xd08"}}, samples(62))
-    shown = [(name, part["n"].tolist()) for name, _, part in boards(load(folder))]
+    shown = [(name, part["n"].tolist()) for name, _, part in boards(load(folder).pooled())]
     assert shown == [("pi", [61, 299]), ("pi", [62]), ("virtual", [4])]
 
 
@@ -119,7 +120,7 @@ def test_a_case_whose_samples_are_damaged_counts_as_not_measured(folder: Path, c
     (folder / SAMPLES / "b.npz").write_bytes(content)
     assert finished(folder) == {"a", "c"}
     with pytest.raises(ResultsError, match="same sweep again"):
-        load(folder)
+        load(folder).pooled()
 
 
 def test_a_last_line_cut_short_anywhere_leaves_the_others(folder: Path) -> None:
@@ -171,7 +172,7 @@ def test_a_line_of_a_format_from_the_future_is_refused_by_number(folder: Path, l
     with (folder / CASES).open("a") as stream:
         stream.write(line + "\n")
     with pytest.raises(ResultsError, match=r"cases\.jsonl, line 4: .*this tonearm reads 1 to 2"):
-        load(folder)
+        load(folder).pooled()
 
 
 def test_a_folder_without_results_says_how_to_measure(tmp_path: Path) -> None:
@@ -183,18 +184,20 @@ def test_a_folder_without_results_says_how_to_measure(tmp_path: Path) -> None:
 def test_samples_that_are_missing_or_damaged_are_named(folder: Path, damage: Any) -> None:
     damage(folder / SAMPLES / "b.npz")
     with pytest.raises(ResultsError, match=r"b\.npz is damaged or missing"):
-        load(folder)
+        load(folder).pooled()
 
 
 def test_the_columns_are_those_that_are_documented(folder: Path) -> None:
-    documented = set(re.findall(r"`([a-z_0-9.]+)`", load.__doc__ or ""))
-    documented |= {percentile_name(p) + bound for p in PERCENTILES for bound in ("", "_low", "_high")}
-    assert set(load(folder).columns) == documented
+    results = load(folder)
+    assert list(results.cases.columns) == list(CASE_COLUMNS)
+    assert list(results.pooled().columns) == list(POOLED_COLUMNS)
+    assert list(results.steps.columns) == list(STEP_COLUMNS)
+    assert list(results.telemetry.columns) == list(TELEMETRY_COLUMNS)
 
 
 def test_a_percentile_that_the_sample_can_not_support_is_not_printed(folder: Path) -> None:
     def cells(board: str, clock: str) -> list[dict[str, str]]:
-        part = load(folder).query("board == @board")
+        part = load(folder).pooled().query("board == @board")
         return [dict(zip(columns(part, clock), row, strict=True)) for row in rows(part, clock)]
 
     small, large = cells("pi", TIME)
@@ -208,13 +211,13 @@ def test_a_percentile_that_the_sample_can_not_support_is_not_printed(folder: Pat
 
 def test_two_checkpoints_of_one_model_are_told_apart(folder: Path) -> None:
     append(folder, "d", entry(block=64) | {"weights": "checkpoint flute.pt"}, samples(60))
-    (_, _, part), _ = boards(load(folder))
+    (_, _, part), _ = boards(load(folder).pooled())
     assert len(part) == 3
     assert columns(part, TIME)["weights"] == "weights"
 
 
 def test_instructions_are_labelled_as_no_time(folder: Path) -> None:
-    notes = [str(group.renderables[-1]) for group in terminal_tables(load(folder))]
+    notes = [str(group.renderables[-1]) for group in terminal_tables(load(folder).pooled())]
     assert "not the speed of any real board" not in notes[0]
     assert "not the speed of any real board" in notes[1]
     assert all("untrained: random weights, seed 0" in note for note in notes)
@@ -246,7 +249,7 @@ def write_silence(path: Path) -> Path:
 
 
 def test_the_page_needs_nothing_from_elsewhere(folder: Path, tmp_path: Path) -> None:
-    write_html(load(folder), tmp_path / "report.html", {"a <note>": write_silence(tmp_path / "a.wav")})
+    write_html(load(folder).pooled(), tmp_path / "report.html", {"a <note>": write_silence(tmp_path / "a.wav")})
     html = (tmp_path / "report.html").read_text()
     page = Page(html)
     assert [value for value in page.fetched if not value.startswith(("#", "data:"))] == []
@@ -259,7 +262,7 @@ def test_the_page_needs_nothing_from_elsewhere(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_page_shows_the_cells_of_the_tables(folder: Path, tmp_path: Path) -> None:
-    table = load(folder)
+    table = load(folder).pooled()
     write_html(table, tmp_path / "new" / "report.html")
     text = Page((tmp_path / "new" / "report.html").read_text()).text
     for value in ("n < 299", "n < 5", "0, < 5.0%", "1.149", "not the speed of any real board", "0x41 0xd08"):

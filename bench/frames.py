@@ -1,0 +1,168 @@
+"""Results as tidy tables: cases, steps, telemetry, and cases with their repeats pooled; Parquet and CSV of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+
+from ..runtime.measure import COUNTERS
+from ..runtime.telemetry import COLUMNS as TELEMETRY
+from ..runtime.telemetry import PRESSURES
+from .columns import STEP_COLUMNS, TELEMETRY_COLUMNS
+from .pooling import Row, Run, groups, pool
+from .rows import case_row, lateness_of, share
+from .samples import Arrays, read_samples
+
+ORDER = ["board", "engine", "model", "precision", "mode", "threads", "block"]
+TABLES = ("cases", "steps", "telemetry")
+# What a step is counted in; what a case lacks makes its column float64, with NaN.
+STEP_TYPES = {"step": np.int32, **dict.fromkeys(COUNTERS, np.int32)}
+
+
+class Results:
+    """What was measured, as tables that are made when first asked for; `bench.columns` says what their columns are."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        """Of these runs, older before newer."""
+        self._runs = {run.entry["id"]: run for run in runs}
+
+    def entry(self, case: str) -> dict[str, Any]:
+        """The line of a case as it is on disk: facts, record, profile where one was taken."""
+        return self._runs[case].entry
+
+    def samples(self, case: str) -> Arrays:
+        """A case's arrays as `runtime.measure` and `runtime.case` give them; `ResultsError` if they are damaged."""
+        path = self._runs[case].samples
+        return read_samples(path, str(path))
+
+    @cached_property
+    def cases(self) -> pandas.DataFrame:
+        """One row per measured process: `CASE_COLUMNS`; by board, engine, model, precision, mode, threads, block.
+
+        Raises:
+            ResultsError: a case is none, or its samples are damaged or missing.
+        """
+        rows = [case_row(run.entry, self.samples(case)) for case, run in self._runs.items()]
+        return _sorted(rows, [*ORDER, "repeat"])
+
+    @cached_property
+    def steps(self) -> pandas.DataFrame:
+        """One row per timed step: `STEP_COLUMNS`. Whole numbers, but float64 with NaN where a case has none."""
+        cases, counts = list(self.cases["case"]), self.cases["n"].to_numpy()
+        ends = counts.cumsum()
+        columns: Arrays = {name: np.empty(counts.sum(), STEP_TYPES.get(name, np.int64)) for name in STEP_COLUMNS}
+        del columns["case"]
+        for case, start, end in zip(cases, ends - counts, ends, strict=True):
+            for name, values in self._of_steps(case).items():
+                columns[name] = _put(columns[name], slice(start, end), values)
+        return pandas.DataFrame({"case": _repeated(cases, counts), **columns}, copy=False)
+
+    def _of_steps(self, case: str) -> dict[str, np.ndarray | float]:
+        samples = self.samples(case)
+        late = lateness_of(self.entry(case), samples)
+        counted = samples.get("instructions", np.empty(0))
+        return {
+            "step": np.arange(samples["step_ns"].size),
+            "step_ns": samples["step_ns"],
+            "late_ns": 0 if late is None else late,
+            "instructions": counted if counted.size else math.nan,
+            **{name: samples.get(name, math.nan) for name in ("start_ns", *COUNTERS)},
+        }
+
+    @cached_property
+    def telemetry(self) -> pandas.DataFrame:
+        """One row per look at the board: `TELEMETRY_COLUMNS`, float64."""
+        cases = list(self.cases["case"])
+        looks = [self.samples(case).get("telemetry", np.empty((0, len(TELEMETRY)))) for case in cases]
+        tables = [_looked(dict(zip(TELEMETRY, part.T, strict=True))) for part in looks]
+        columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        return pandas.DataFrame({"case": _repeated(cases, list(map(len, looks))), **columns})
+
+    @cached_property
+    def _rows(self) -> dict[str, Row]:
+        return {row["case"]: row for row in self.cases.to_dict("records")}
+
+    @cached_property
+    def _groups(self) -> list[list[str]]:
+        """The cases of each row of `pooled()`, the newest last."""
+        return [[run.entry["id"] for run in group] for group in groups(list(self._runs.values()), self._rows)]
+
+    @cached_property
+    def _pooled(self) -> pandas.DataFrame:
+        return _sorted([self._pool(group) for group in self._groups], ORDER)
+
+    def _pool(self, group: list[str]) -> Row:
+        samples = [self.samples(case) for case in group] if len(group) > 1 else []
+        return pool([self.entry(case) for case in group], [self._rows[case] for case in group], samples)
+
+    def pooled(self) -> pandas.DataFrame:
+        """One row per case, the steps of its repeats together: `POOLED_COLUMNS`.
+
+        What was measured with another bundle, runtime, runner or request than the newest of a case is left out. `case`
+        is the newest's identity. Counts are totals, extremes (`peak_kb`, `celsius_max`, ...) those of all runs; what
+        is measured once a run (`first`, memory, ...) is the median over runs; all else is the newest's.
+        """
+        return self._pooled.copy()
+
+    def repeats(self, case: str) -> list[str]:
+        """The identities of the runs that are pooled in that case's row, in order of `repeat`; itself if superseded."""
+        group = next((group for group in self._groups if case in group), [case])
+        return sorted(group, key=lambda one: self._rows[one]["repeat"])
+
+    def to_parquet(self, folder: Path, tables: Sequence[str] = TABLES) -> list[Path]:
+        """Write `cases.parquet`, `steps.parquet` and `telemetry.parquet`, or those asked for."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"{name}.parquet" for name in tables]
+        for name, file in zip(tables, files, strict=True):
+            part = file.with_suffix(".part")
+            getattr(self, name).to_parquet(part, index=False)
+            part.replace(file)
+        return files
+
+    def to_csv(self, file: Path, table: str = "cases") -> None:
+        """Write one of the tables."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(file.name + ".part")
+        getattr(self, table).to_csv(part, index=False)
+        part.replace(file)
+
+
+def _sorted(rows: list[Row], by: list[str]) -> pandas.DataFrame:
+    return pandas.DataFrame(rows).sort_values(by, ignore_index=True, kind="stable")
+
+
+def _put(column: np.ndarray, where: slice, values: np.ndarray | float) -> np.ndarray:
+    """`column`, float64 from now on if a value is not a number."""
+    if isinstance(values, float) and column.dtype.kind == "i":
+        column = column.astype(np.float64)
+    column[where] = values
+    return column
+
+
+def _repeated(cases: list[str], counts: Sequence[int] | np.ndarray) -> pandas.Categorical:
+    codes = np.repeat(np.arange(len(cases), dtype=np.int32), counts)
+    return pandas.Categorical.from_codes(codes, categories=pandas.Index(cases))  # type: ignore[arg-type]
+
+
+def _looked(seen: Arrays) -> Arrays:
+    """Of one case: `TELEMETRY_COLUMNS` but for the case itself."""
+    columns = {
+        "seconds": seen["t_ns"] / 1e9,
+        "mhz": seen["frequency_khz"] / 1e3,
+        "celsius": seen["temperature_mc"] / 1e3,
+        **{name: seen[name] for name in ("core", "throttled")},
+        **{f"pressure_{name}": share(seen["t_ns"], seen[f"pressure_{name}_us"]) for name in PRESSURES},
+        **{name: _since(seen[name]) for name in ("involuntary", "minor_faults", "major_faults")},
+    }
+    return {name: columns[name] for name in list(TELEMETRY_COLUMNS)[1:]}
+
+
+def _since(values: np.ndarray) -> np.ndarray:
+    """How much more it is than in the sample before; NaN in the first."""
+    return np.diff(values, prepend=math.nan)
