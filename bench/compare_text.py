@@ -11,6 +11,7 @@ import pandas
 
 from ..models.quality import AUDIBLE_DB, FEWEST_PHRASES
 from .compare import PAIRED, TO_TARGET, TO_TEACHER, Comparison
+from .console import count
 from .results import INSTRUCTIONS
 
 Row = dict[str, Any]
@@ -89,10 +90,6 @@ def tell(comparison: Comparison, table: pandas.DataFrame, found: pandas.DataFram
 
 def _records(frame: pandas.DataFrame) -> list[Row]:
     return frame.to_dict("records")  # type: ignore[return-value]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def heading(measure: str) -> str:
@@ -210,7 +207,7 @@ def _change(row: Row) -> str:
 
 def _notes(comparison: Comparison, costs: list[Row], *, has_costs: bool) -> list[str]:
     """What is to be known about the main table."""
-    said = [note.format(phrases=_count(len(comparison.phrases), "test phrase")) for note in NOTES]
+    said = [note.format(phrases=count(len(comparison.phrases), "test phrase")) for note in NOTES]
     if any(row["clock"] == INSTRUCTIONS for row in costs):
         said.append(COUNTED)
     without = [entry.label for entry in comparison.entries if entry.label not in [row["model"] for row in costs]]

@@ -39,6 +39,7 @@ COMMANDS = (
     "sweep",
     "report",
     "compare",
+    "gate",
     "board",
     "demo",
 )

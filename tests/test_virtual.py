@@ -85,7 +85,7 @@ def test_a_case_measured_twice_costs_the_same_instructions(golden_bundle: Bundle
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         assert sweep(NAME, [golden_bundle], [64], [1], folder, quiet) == Swept(1, 0)
-    (first,), (second,) = (load(folder).to_dict("records") for folder in folders)
+    (first,), (second,) = (load(folder).pooled().to_dict("records") for folder in folders)
     assert first["p50"] == pytest.approx(second["p50"], rel=1e-3)
     assert first["clock"] == INSTRUCTIONS
     assert first["mips"] > 0 and np.isnan(first["rtf"])
@@ -116,7 +116,7 @@ def test_a_sweep_goes_on_after_the_machine_was_killed(golden_bundle: Bundle, sta
         assert sweep(NAME, [golden_bundle], [64, 256], [1], results, quiet) == Swept(2, 0)
         killed.result()
     assert len(read_cases(results)) == 2
-    (small, large) = load(results).to_dict("records")
+    (small, large) = load(results).pooled().to_dict("records")
     assert 0 < small["p50"] < large["p50"]
 
 
