@@ -26,9 +26,10 @@ test: .venv/test-is-set-up
 	if [ -z "$$reason" ]; then $(BIN)/pytest -q; \
 	else echo "the tests of the virtual board are left out: $$reason"; $(BIN)/pytest -q -m "not virtual"; fi
 
-# Timings, which no test asserts: what the runner adds to a bare loop of run_with_iobinding.
+# Timings, which no test asserts: what the runner adds to a bare loop of run_with_iobinding; reading 10 million steps.
 benchmark: .venv/test-is-set-up
 	$(BIN)/python tests/overhead.py
+	$(BIN)/python tests/benchmark_results.py
 
 format: .venv/test-is-set-up
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,7 @@ from ..runtime.telemetry import PRESSURES
 from .columns import BUFFERS, BURST, CASE_COLUMNS, INSTRUCTIONS, NAMES, PACED, PARTS, STAGES, TIME
 from .errors import ResultsError
 from .samples import Arrays
-from .stats import lateness, missed, percentiles, summarise, ticks, xruns
+from .stats import lateness, missed, steps_needed, summarise, ticks, xruns
 
 ONNXRUNTIME = "onnxruntime"
 
@@ -80,7 +80,7 @@ def cost(case: dict[str, Any], runs: Sequence[Arrays]) -> dict[str, float]:
     steps, budget = np.concatenate([run["step_ns"] for run in runs]), 1e9 * block / rate
     counted = [run.get("instructions", np.empty(0, np.int64)) for run in runs]
     row = {"n": steps.size, "budget": budget, "first": float(runs[0]["first_ns"][0])}
-    row["instructions"] = percentiles(np.concatenate(counted))["p50"] if all(map(np.size, counted)) else math.nan
+    row["instructions"] = _percentile(np.concatenate(counted), 50) if all(map(np.size, counted)) else math.nan
     late, miss = _on_the_clock(runs, block, rate) if paced else (dict.fromkeys(_PACED, math.nan), None)
     row |= {**late, **summarise(steps, budget, miss)}
     names = dict(zip(("rtf", "rtf_mean", "rtf_std"), ("p50", "mean", "std"), strict=True))
@@ -97,16 +97,20 @@ _PACED = (*(f"xruns_{k}" for k in BUFFERS), "late_p50", "late_p99", "late_max")
 
 def _on_the_clock(runs: Sequence[Arrays], block: int, rate: int) -> tuple[dict[str, float], np.ndarray]:
     """Lateness and xruns, and which steps were missed."""
-    found, miss, late = dict.fromkeys(_PACED, 0.0), [], []
-    for run in runs:
-        times = run["start_ns"], run["step_ns"], ticks(run["step_ns"].size, block, rate)
-        miss.append(missed(*times, 1e9 * block / rate, 2))
-        late.append(lateness(*times))
-        for k in BUFFERS:
-            found[f"xruns_{k}"] += xruns(*times, 1e9 * block / rate, k)
-    spread = percentiles(np.concatenate(late))
-    found |= {"late_p50": spread["p50"], "late_p99": spread["p99"], "late_max": float(max(map(np.max, late)))}
-    return found, np.concatenate(miss)
+    found, period = dict.fromkeys(_PACED, 0.0), 1e9 * block / rate
+    times = [(run["start_ns"], run["step_ns"], ticks(run["step_ns"].size, block, rate)) for run in runs]
+    late = np.concatenate([lateness(*one) for one in times])
+    miss = np.concatenate([missed(*one, period, BUFFERS[0]) for one in times])
+    found["xruns_2"] = float(np.count_nonzero(miss))
+    for k in BUFFERS[1:]:
+        found[f"xruns_{k}"] = float(sum(xruns(*one, period, k) for one in times))
+    found |= {"late_p50": _percentile(late, 50), "late_p99": _percentile(late, 99), "late_max": float(late.max())}
+    return found, miss
+
+
+def _percentile(values: np.ndarray, percentile: float) -> float:
+    """Without its bounds, for which all would have to be sorted."""
+    return float(np.percentile(values, percentile)) if values.size >= steps_needed(percentile) else math.nan
 
 
 def lateness_of(case: dict[str, Any], samples: Arrays) -> np.ndarray | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas
 import pytest
 import soundfile
-from test_results import entry, samples
+from made_results import entry, samples
 from tonearm.bench.compare import (
     Comparison,
     Entry,

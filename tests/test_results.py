@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import io
 import re
 import wave
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -11,48 +10,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas
 import pytest
+from made_results import entry, samples
 from tonearm.bench.columns import CASE_COLUMNS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
 from tonearm.bench.errors import ResultsError
 from tonearm.bench.pooling import boards
 from tonearm.bench.report import columns, rows, terminal_tables, write_html
 from tonearm.bench.results import CASES, INSTRUCTIONS, SAMPLES, TIME, append, finished, load, read_cases
-from tonearm.runtime.clip import write_arrays
 
 FETCHED = {"src", "href", "xlink:href", "srcset", "poster", "action", "data", "background"}
-
-
-def samples(steps: int) -> bytes:
-    """Step times of 1.000, 1.001, ... ms."""
-    stream = io.BytesIO()
-    times = 1_000_000 + 1000 * np.arange(steps, dtype=np.int64)
-    write_arrays(stream, {"first_ns": np.array([5_000_000]), "warmup_ns": times[:1], "step_ns": times})
-    return stream.getvalue()
-
-
-def entry(board: str = "pi", model: str = "hpn-reduced", block: int = 64, clock: str = TIME) -> dict[str, Any]:
-    """A case as a sweep records it."""
-    memory = {"peak_kb": 50_000, "resident_kb": 48_000, "private_kb": 30_000}
-    stages = {name: {**memory, "private_kb": kb} for name, kb in (("onnxruntime", 24_000), ("run", 30_000))}
-    request = {"format": 1, "task": "burst", "block": block, "threads": 1, "steps": 60, "warmup": 50}
-    record = {"request": request, "model": model, "memory": stages, "seconds": {"session": 0.25}}
-    versions = {"python": "3.11.2", "onnxruntime": "1.31.1", "numpy": "2.4.6", "denormals_flushed": True}
-    return {
-        "board": board,
-        "clock": clock,
-        "facts": {"kernel": "6.1.0", "cpu": "0x41 0xd08"},
-        "sample_rate": 16000,
-        "weights": "untrained: random weights, seed 0",
-        "precision": "fp32",
-        "parameters": {"decoder": 7510, "synth": 16002},
-        "file_bytes": 123_456,
-        "release": "releases/hpn-reduced/0123456789abcdef",
-        "runtime": "runtimes/0123456789abcdef",
-        "runner": "runners/0123456789abcdef",
-        "record": {**record, **versions},
-    }
 
 
 @pytest.fixture
