@@ -14,11 +14,12 @@ from ..device.facts import printable
 from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
 from .commands_board import add_board
-from .commands_boards import add_demo, add_render, add_report
+from .commands_boards import add_demo, add_render
 from .commands_compare import add_compare
 from .commands_deploy import add_deploy
 from .commands_gate import add_gate
 from .commands_models import add_convert, add_export, add_import, add_models
+from .commands_report import add_report
 from .commands_sweep import add_sweep
 from .commands_training import add_distill, add_train
 from .commands_verify import add_verify
@@ -32,7 +33,7 @@ EXAMPLES = """examples:
   tonearm render hpn-reduced-flute --board virtual --input take.wav -o out.wav
   tonearm sweep --board virtual --models hpn-full-flute hpn-reduced-flute -o results
   tonearm compare results --teacher hpn-full-flute --student hpn-reduced-flute
-  tonearm report results --csv results.csv --html report.html
+  tonearm report results --html report.html
 """
 
 

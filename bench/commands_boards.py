@@ -51,34 +51,6 @@ def _render(options: argparse.Namespace) -> None:
     out.print(controls.write_sound(options.output, outputs, bundle), soft_wrap=True)
 
 
-def add_report(commands: Commands) -> None:
-    """`tonearm report`."""
-    command = add_command(
-        commands,
-        "report",
-        "show results as a table, CSV or HTML",
-        "report results --csv results.csv --html report.html",
-    )
-    command.add_argument("results", type=Path, metavar="RESULTS", help="a folder made by tonearm sweep")
-    command.add_argument("--csv", type=Path, metavar="FILE", help="all columns, one row per case")
-    command.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page")
-    command.set_defaults(run=_report)
-
-
-def _report(options: argparse.Namespace) -> None:
-    from . import report, results
-
-    table = results.load(options.results).pooled()
-    for part in report.terminal_tables(table):
-        out.print(part)
-    if options.csv:
-        table.to_csv(options.csv, index=False)
-        say(f"wrote {options.csv}")
-    if options.html:
-        report.write_html(table, options.html)
-        say(f"wrote {options.html}")
-
-
 def add_demo(commands: Commands) -> None:
     """`tonearm demo`."""
     command = add_command(

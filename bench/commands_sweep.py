@@ -52,6 +52,6 @@ def _sweep(options: argparse.Namespace) -> None:
         board = f"{name}: " if len(options.board) > 1 else ""
         say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {options.output}")
     if any(tally.measured or tally.kept for tally in swept.values()):
-        for table in terminal_tables(results.load(options.output).pooled()):
+        for table in terminal_tables(results.load(options.output)):
             out.print(table)
     sweep.check_cases(swept, failed)

@@ -18,7 +18,8 @@ from .controls import read_controls, write_sound
 from .deploy import deploy, describe
 from .errors import BenchError
 from .render import render_on
-from .report import terminal_tables, write_html
+from .report import terminal_tables
+from .report_page import write_html
 from .results import load as load_results
 from .sweep import check_cases, sweep
 
@@ -57,10 +58,10 @@ def demo(name: str, folder: Path) -> None:
         swept = sweep(name, bundles, BLOCKS, [1], results, report)
     say(f"  {swept.measured} cases measured, {swept.kept} were there already in {results}")
     check_cases({name: swept})
-    table = load_results(results).pooled()
-    for part in terminal_tables(table):
+    measured = load_results(results)
+    for part in terminal_tables(measured):
         out.print(part)
-    write_html(table, folder / "report.html", sounds)
+    write_html(measured, folder / "report.html", sounds)
     say(f"wrote {folder / 'report.html'}, {', '.join(map(str, sounds.values()))} and {results}")
 
 

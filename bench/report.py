@@ -1,62 +1,149 @@
-"""Results as people read them: a table in the terminal, CSV, one HTML file."""
+"""Results as people read them: a table for each board with notes below, in a terminal and in Markdown."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import pandas
 from rich.console import Group
 from rich.text import Text
 
-from .columns import INSTRUCTIONS, TIME
+from .columns import INSTRUCTIONS, PACED, TIME
 from .console import plain_table
-from .page import write_page
+from .plots import COLOURS
 from .pooling import boards
-from .stats import steps_needed
+from .report_causes import Slow, slow_of
+from .report_notes import notes
+from .stats import PERCENTILES, percentile_name, steps_needed
 
-NOTES = {
-    INSTRUCTIONS: (
-        "virtual: this clock counts instructions. M = million instructions a step, MIPS = million a second of audio; "
-        "a regression metric that repeats, not the speed of any real board"
-    ),
-    TIME: "burst: steps back to back. RTF = p50 / length of the block (ms); misses: steps longer than that",
-}
+if TYPE_CHECKING:
+    from .frames import Results
+
+Row = Mapping[str, Any]
+
+TEXTS = ("model", "weights", "engine", "precision", "mode")
+NEEDS = {percentile_name(p): steps_needed(p) for p in PERCENTILES} | {"rtf": steps_needed(50), "mips": steps_needed(50)}
+NEEDS["late_p99"] = NEEDS["p99"]
+WIDE = 120  # columns of a terminal
+TELLING = {"weights": ", {}", "precision": ", {}", "engine": ", {}", "threads": ", {} thread(s)"}
+# What a terminal can do without, the first first.
+SPARE = ("first", "late_p99", "model_kb", "budget", "peak_kb")
 
 
-def columns(results: pandas.DataFrame, clock: str) -> dict[str, str]:
-    """What the table shows of a board's results: heading with unit -> column; nothing that is the same in all rows."""
+@dataclass(frozen=True)
+class Board:
+    """The results of one board: another kernel, Python or ONNX Runtime is another board.
+
+    `cases` are rows of `Results.pooled()` with `series` (what is drawn as one line: model, and what else differs), its
+    `colour`, and `name` (series, block and mode).
+    """
+
+    name: str
+    clock: str
+    cases: list[Row]
+    results: Results
+
+    @property
+    def title(self) -> str:
+        """Which board, in a line."""
+        first = self.cases[0]
+        return f"{self.name}: {first['cpu']}, Linux {first['kernel']}, ONNX Runtime {first['onnxruntime']}"
+
+    @cached_property
+    def entries(self) -> list[dict[str, Any]]:
+        """The recorded line of each run of the cases."""
+        return [self.results.entry(run) for row in self.cases for run in self.results.repeats(row["case"])]
+
+    @cached_property
+    def slow(self) -> list[Slow]:
+        """Why steps of each case were slow; nothing where instructions are counted, which nothing delays."""
+        return [slow_of(self.results, row) for row in self.cases] if self.clock == TIME else []
+
+
+def sections(results: Results) -> list[Board]:
+    """The boards, in the order of their names."""
+    parts = [(name, clock, part.to_dict("records")) for name, clock, part in boards(results.pooled())]
+    return [Board(name, clock, _with_series(rows), results) for name, clock, rows in parts]
+
+
+def _with_series(cases: list[Any]) -> list[Row]:
+    telling = [(column, text) for column, text in TELLING.items() if _differs(cases, column)]
+    series = [row["model"] + "".join(text.format(row[column]) for column, text in telling) for row in cases]
+    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(sorted(set(series)))}
+    mode = ", {mode}" if _differs(cases, "mode") else ""
+    return [
+        {**row, "series": name, "colour": colours[name], "name": name + f", block {{block}}{mode}".format(**row)}
+        for row, name in zip(cases, series, strict=True)
+    ]
+
+
+def _differs(cases: Sequence[Row], column: str) -> bool:
+    """Whether a column tells cases apart; of weights: those of one model."""
+    if column == "weights":
+        return len({(row["model"], row["weights"]) for row in cases}) > len({row["model"] for row in cases})
+    return len({row[column] for row in cases}) > 1
+
+
+def columns(cases: Sequence[Row], clock: str) -> dict[str, str]:
+    """What the table shows of a board's cases: heading with unit -> column; nothing that says nothing."""
     unit = "M" if clock == INSTRUCTIONS else "ms"
-    cost = {"MIPS": "mips"} if clock == INSTRUCTIONS else {"RTF": "rtf", "misses": "misses"}
+    paced = any(row["mode"] == PACED for row in cases)
+    tails = [name for name in ("p99", "p99.9") if clock == TIME or not all(math.isnan(row[name]) for row in cases)]
     return {
         "model": "model",
-        **({"weights": "weights"} if len(weights_lines(results)) > len(set(results["model"])) else {}),
+        **{column: column for column in ("weights", "precision", "engine") if _differs(cases, column)},
         "block": "block",
-        **({"thr.": "threads"} if set(results["threads"]) != {1} else {}),
+        **({"thr.": "threads"} if {row["threads"] for row in cases} != {1} else {}),
+        **({"mode": "mode"} if paced else {}),
+        **({"steps": "n"} if _differs(cases, "n") else {}),
+        **({"runs": "repeats"} if any(row["repeats"] > 1 for row in cases) else {}),
         "ms": "budget",
         f"p50 {unit}": "p50",
-        **({f"p99 {unit}": "p99"} if not all(map(math.isnan, results["p99"])) else {}),
+        **{f"{name} {unit}": name for name in tails},
         f"max {unit}": "max",
-        **cost,
-        f"first {unit}": "first",
+        **({"MIPS": "mips"} if clock == INSTRUCTIONS else {"RTF": "rtf", "misses": "misses"}),
+        **({"xruns 3/4": "xruns_3", "late p99 µs": "late_p99"} if paced else {}),
         "peak MB": "peak_kb",
+        "model MB": "model_kb",
+        f"first {unit}": "first",
     }
 
 
-def cell(column: str, row: dict[str, Any]) -> str:
-    """One value as text; a percentile that the sample can't support says so."""
+def narrow(shown: Mapping[str, str], table: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The columns that a terminal has room for, given the cells of all."""
+    widths = {column[0]: 2 + max(map(len, column)) for column in zip(shown, *table, strict=True)}
+    kept = dict(shown)
+    for column in SPARE:
+        if sum(widths[heading] for heading in kept) >= WIDE:
+            kept = {heading: name for heading, name in kept.items() if name != column}
+    return kept
+
+
+def cell(column: str, row: Row) -> str:
+    """One value as text; a percentile that the sample can't support says so, what does not apply is a dash."""
     value = row[column]
-    if column in ("p50", "p99", "rtf", "mips") and math.isnan(value):
-        return f"n < {steps_needed(99 if column == 'p99' else 50)}"
-    if column in ("p50", "p99", "max", "first"):
-        return f"{value / 1e6:.3f}"
-    if column == "peak_kb":
-        return f"{value / 1024:.1f}"
+    if column in ("xruns_3", "late_p99") and row["mode"] != PACED:
+        return "-"
+    if column == "xruns_3":
+        return f"{row['xruns_3']:.0f}/{row['xruns_4']:.0f}"
+    if isinstance(value, float) and math.isnan(value):
+        return f"n < {NEEDS[column]}" if column in NEEDS and row["n"] < NEEDS[column] else "-"
     if column == "misses":
-        return str(int(value) or f"0, < {_bound(min(1, 3 / row['n']))}")
+        return f"{value:.0f} ({100 * row['miss_rate']:.2g}%)" if value else f"0, < {percent(row['miss_rate_high'])}"
+    if column == "late_p99":
+        return f"{value / 1e3:.0f}"
+    return _figure(column, value)
+
+
+def _figure(column: str, value: Any) -> str:
+    if column in ("p50", "p99", "p99.9", "max", "first"):
+        return f"{value / 1e6:.3f}"
+    if column.endswith("_kb"):
+        return f"{value / 1024:.1f}"
     if column == "budget":
         return f"{value / 1e6:g}"
     if column == "mips":
@@ -64,89 +151,55 @@ def cell(column: str, row: dict[str, Any]) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _bound(rate: float) -> str:
-    """In percent; one too small for a tenth of a percent is not rounded to nothing."""
-    return f"{rate:.1%}" if rate >= 1e-3 else f"{math.ceil(1e6 * rate) / 1e4:g}%"
+def percent(bound: float) -> str:
+    """A bound in percent with two figures, rounded up."""
+    unit = 10.0 ** (math.floor(math.log10(max(bound, 1e-12))) - 1)
+    return f"{100 * unit * math.ceil(bound / unit):.2g}%" if bound < 1 else "100%"
 
 
-def rows(results: pandas.DataFrame, clock: str) -> list[list[str]]:
+def rows(cases: Sequence[Row], shown: Mapping[str, str]) -> list[list[str]]:
     """The table's cells as text."""
-    records: list[dict[str, Any]] = results.to_dict("records")  # type: ignore[assignment]
-    return [[cell(column, row) for column in columns(results, clock).values()] for row in records]
+    return [[cell(column, row) for column in shown.values()] for row in cases]
 
 
-def terminal_tables(results: pandas.DataFrame) -> list[Group]:
+def terminal_tables(results: Results) -> list[Group]:
     """A titled table for each board, with what is to be known about it below."""
-    tables = []
-    for name, clock, part in boards(results):
-        first = part.iloc[0]
-        title = f"{name}: {first['cpu']}, Linux {first['kernel']}, ONNX Runtime {first['onnxruntime']}"
-        table = plain_table(list(columns(part, clock)), rows(part, clock), ("model", "weights"))
-        about = [NOTES[clock], steps_line(part), *weights_lines(part)]
-        tables.append(Group(Text(title), table, Text("\n".join(about))))
-    return tables
+    return [_terminal(board) for board in sections(results)]
 
 
-def steps_line(results: pandas.DataFrame) -> str:
-    """How many steps the figures stand on."""
-    counts = sorted(results["n"].unique())
-    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"{span} steps a case after the warm-up (p99 needs {steps_needed(99)} for 95 % confidence)"
+def _terminal(board: Board) -> Group:
+    shown = columns(board.cases, board.clock)
+    kept = narrow(shown, rows(board.cases, shown))
+    left_out = [heading for heading in shown if heading not in kept]
+    more = [f"in --markdown and --html also: {', '.join(left_out)}"] if left_out else []
+    table = plain_table(list(kept), rows(board.cases, kept), TEXTS)
+    return Group(Text(board.title), table, Text("\n".join([*notes(board), *more])))
 
 
-def weights_lines(results: pandas.DataFrame) -> list[str]:
-    """Where the weights of each model come from."""
-    pairs = results[["model", "weights"]].drop_duplicates().itertuples(index=False)
-    return [f"{model}: {weights}" for model, weights in pairs]
+def markdown(results: Results) -> str:
+    """The tables and notes of all boards as GitHub's Markdown."""
+    return "\n".join(_markdown(board) for board in sections(results))
 
 
-def write_html(results: pandas.DataFrame, path: Path, sounds: dict[str, Path] | None = None) -> None:
-    """One self-contained file: tables, a plot of cost against block, and `sounds` (title -> .wav) to listen to."""
-    sections = [
-        {
-            "name": name,
-            "cpu": part["cpu"].iloc[0],
-            "kernel": part["kernel"].iloc[0],
-            "onnxruntime": part["onnxruntime"].iloc[0],
-            "note": NOTES[clock],
-            "lines": [steps_line(part), *weights_lines(part)],
-            "headings": list(columns(part, clock)),
-            "rows": rows(part, clock),
-            "plot": cost_plot(part, clock),
-        }
-        for name, clock, part in boards(results)
+def _markdown(board: Board) -> str:
+    shown = columns(board.cases, board.clock)
+    lines = [
+        f"### {_safe(board.title)}",
+        "",
+        _line(shown),
+        _line("---" if heading in TEXTS else "---:" for heading in shown),
+        *(_line(map(_safe, row)) for row in rows(board.cases, shown)),
+        "",
+        *(f"- {_safe(line)}" for line in notes(board)),
+        "",
     ]
-    audio = {title: base64.b64encode(file.read_bytes()).decode() for title, file in (sounds or {}).items()}
-    write_page("report.html.j2", path, boards=sections, sounds=audio)
+    return "\n".join(lines)
 
 
-def cost_plot(results: pandas.DataFrame, clock: str) -> str:
-    """An SVG of the cost of a second of audio against the block, one line per model and thread count.
+def _line(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"
 
-    Nothing when no case has steps enough for a figure.
-    """
-    import matplotlib
 
-    matplotlib.use("svg")
-    from matplotlib import pyplot, ticker
-
-    column, label = ("mips", "MIPS (virtual)") if clock == INSTRUCTIONS else ("rtf", "RTF (p50)")
-    results = results.dropna(subset=[column])
-    if results.empty:
-        return ""
-    figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
-    for (model, threads), part in results.groupby(["model", "threads"]):  # type: ignore[misc]
-        axes.plot(part["block"], part[column], marker="o", label=f"{model}, {threads} thread(s)")
-    if clock != INSTRUCTIONS:
-        axes.axhline(1, linestyle="--", color="0.5", label="real time")
-    axes.set(xscale="log", yscale="log", xlabel="block (samples)", ylabel=label)
-    axes.set_xticks(sorted(results["block"].unique()), [str(b) for b in sorted(results["block"].unique())])
-    axes.minorticks_off()
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
-    pyplot.close(figure)
-    return stream.getvalue()[stream.getvalue().index("<svg") :]
+def _safe(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([|\\`*_\[\]]|<(?=\S))", r"\\\1", " ".join(text.split()))

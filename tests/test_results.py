@@ -1,25 +1,18 @@
-"""Results on disk, as tables, CSV and HTML."""
+"""Results on disk and as tables."""
 
 from __future__ import annotations
 
 import fcntl
-import re
-import wave
 from concurrent.futures import ThreadPoolExecutor, wait
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import pandas
 import pytest
 from made_results import entry, samples
 from tonearm.bench.columns import CASE_COLUMNS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
 from tonearm.bench.errors import ResultsError
 from tonearm.bench.pooling import boards
-from tonearm.bench.report import columns, rows, terminal_tables, write_html
-from tonearm.bench.results import CASES, INSTRUCTIONS, SAMPLES, TIME, append, finished, load, read_cases
-
-FETCHED = {"src", "href", "xlink:href", "srcset", "poster", "action", "data", "background"}
+from tonearm.bench.results import CASES, INSTRUCTIONS, SAMPLES, append, finished, load, read_cases
 
 
 @pytest.fixture
@@ -160,78 +153,3 @@ def test_the_columns_are_those_that_are_documented(folder: Path) -> None:
     assert list(results.pooled().columns) == list(POOLED_COLUMNS)
     assert list(results.steps.columns) == list(STEP_COLUMNS)
     assert list(results.telemetry.columns) == list(TELEMETRY_COLUMNS)
-
-
-def test_a_percentile_that_the_sample_can_not_support_is_not_printed(folder: Path) -> None:
-    def cells(board: str, clock: str) -> list[dict[str, str]]:
-        part = load(folder).pooled().query("board == @board")
-        return [dict(zip(columns(part, clock), row, strict=True)) for row in rows(part, clock)]
-
-    small, large = cells("pi", TIME)
-    (virtual,) = cells("virtual", INSTRUCTIONS)
-    assert (small["p50 ms"], small["p99 ms"], small["misses"]) == ("1.030", "n < 299", "0, < 5.0%")
-    assert (large["p50 ms"], large["p99 ms"], large["misses"]) == ("1.149", "1.295", "0, < 1.0%")
-    assert (virtual["p50 M"], virtual["max M"]) == ("n < 5", "1.003")
-    assert "RTF" not in virtual and "MIPS" not in small
-    assert "p99 M" not in virtual  # no case there has steps enough
-
-
-def test_two_checkpoints_of_one_model_are_told_apart(folder: Path) -> None:
-    append(folder, "d", entry(block=64) | {"weights": "checkpoint flute.pt"}, samples(60))
-    (_, _, part), _ = boards(load(folder).pooled())
-    assert len(part) == 3
-    assert columns(part, TIME)["weights"] == "weights"
-
-
-def test_instructions_are_labelled_as_no_time(folder: Path) -> None:
-    notes = [str(group.renderables[-1]) for group in terminal_tables(load(folder).pooled())]
-    assert "not the speed of any real board" not in notes[0]
-    assert "not the speed of any real board" in notes[1]
-    assert all("untrained: random weights, seed 0" in note for note in notes)
-
-
-class Page(HTMLParser):
-    """What a browser would fetch, and what it shows."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.fetched: list[str] = []
-        self.tags: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.fetched += [value or "" for name, value in attrs if name in FETCHED]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def write_silence(path: Path) -> Path:
-    with wave.open(str(path), "wb") as sound:
-        sound.setparams((1, 2, 16000, 0, "NONE", ""))
-        sound.writeframes(bytes(3200))
-    return path
-
-
-def test_the_page_needs_nothing_from_elsewhere(folder: Path, tmp_path: Path) -> None:
-    write_html(load(folder).pooled(), tmp_path / "report.html", {"a <note>": write_silence(tmp_path / "a.wav")})
-    html = (tmp_path / "report.html").read_text()
-    page = Page(html)
-    assert [value for value in page.fetched if not value.startswith(("#", "data:"))] == []
-    assert [target for target in re.findall(r"url\((.*?)\)", html) if not target.startswith("#")] == []
-    assert "@import" not in html
-    assert not {"script", "link", "iframe"} & set(page.tags)
-    assert page.tags.count("svg") == 1  # the virtual board's only case has too few steps for a figure
-    assert page.tags.count("table") == 2
-    assert "a <note>" in page.text and "note" not in page.tags
-
-
-def test_the_page_shows_the_cells_of_the_tables(folder: Path, tmp_path: Path) -> None:
-    table = load(folder).pooled()
-    write_html(table, tmp_path / "new" / "report.html")
-    text = Page((tmp_path / "new" / "report.html").read_text()).text
-    for value in ("n < 299", "n < 5", "0, < 5.0%", "1.149", "not the speed of any real board", "0x41 0xd08"):
-        assert value in text
-    assert isinstance(table, pandas.DataFrame)

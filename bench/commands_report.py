@@ -1,0 +1,75 @@
+"""The command that shows results: in the terminal, as Markdown, as a page, as tables for other programs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .arguments import Commands, add_command
+from .console import out, say
+
+if TYPE_CHECKING:
+    from .frames import Results
+
+STANDARD_OUTPUT = Path("-")
+
+
+def add_report(commands: Commands) -> None:
+    """`tonearm report`."""
+    command = add_command(
+        commands,
+        "report",
+        "show results: tables here, Markdown, one HTML page, CSV, Parquet",
+        "report results --html report.html\n  tonearm report results more-results --markdown - | less",
+    )
+    command.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folders made by tonearm sweep")
+    command.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page, with plots")
+    command.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="the tables and notes, to paste; -: here, in place of the tables"
+    )
+    command.add_argument("--csv", type=Path, metavar="FILE", help="all columns, one row per measured process")
+    command.add_argument(
+        "--parquet", type=Path, metavar="DIR", help="cases, steps and telemetry, all columns, as .parquet"
+    )
+    command.add_argument(
+        "--different",
+        action="store_true",
+        help="put folders together though a board is another one there, or has another kernel or ONNX Runtime",
+    )
+    command.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from . import report, results
+
+    found = results.load(*options.results, different=options.different)
+    if options.markdown == STANDARD_OUTPUT:
+        out.print(report.markdown(found), soft_wrap=True)
+    else:
+        for part in report.terminal_tables(found):
+            out.print(part)
+    for path in _write(found, options):
+        say(f"wrote {path}")
+
+
+def _write(found: Results, options: argparse.Namespace) -> list[Path]:
+    """The files that were asked for."""
+    written: list[Path] = []
+    if options.markdown and options.markdown != STANDARD_OUTPUT:
+        from .report import markdown
+
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(markdown(found), encoding="utf-8")
+        written.append(options.markdown)
+    if options.csv:
+        found.to_csv(options.csv)
+        written.append(options.csv)
+    if options.parquet:
+        written += found.to_parquet(options.parquet)
+    if options.html:
+        from .report_page import write_html
+
+        write_html(found, options.html)
+        written.append(options.html)
+    return written
