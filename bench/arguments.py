@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from typing import Any
 
@@ -49,11 +50,11 @@ class _EachOnce(argparse.Action):
         setattr(namespace, self.dest, named)
 
 
-def add_on_several(command: argparse.ArgumentParser) -> None:
+def add_on_several(command: argparse.ArgumentParser, required: bool = True) -> None:
     """On which boards, at once."""
     command.add_argument(
         "--board",
-        required=True,
+        required=required,
         nargs="+",
         action=_EachOnce,
         metavar="NAME",
@@ -87,6 +88,13 @@ def positive(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """A length of time above 0, as argparse reads it."""
+    if not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no length of time")
+    return float(text)
 
 
 def plain_name(text: str) -> str:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..device.boards import is_virtual
-from ..device.provision import Site
-from ..device.releases import TASK_SECONDS, Release, release_path, run_task
-from ..device.ssh import Connection
-from ..device.turn import Turn
+from ..device.errors import AgentError
+from ..device.releases import TASK_SECONDS, release_path, run_task
 from ..runtime.bundle import Bundle
-from .results import INSTRUCTIONS, TIME, append
+from ..runtime.clip import read_arrays
+from .console import one_line, say
+from .results import INSTRUCTIONS, SAMPLES, TIME, append
+from .visit import Visit
 
 BURST, PACED = "burst", "paced"
-STEPS = 1000
+ONNXRUNTIME, TORCH = "onnxruntime", "torch"
 FLOOR = 20_000  # empty steps: some 50 ms
 VIRTUAL_FLOOR = 200
 WARMUP = 50
 # An instruction count repeats to 0.02 % after a few steps, and the virtual board is slow: more would only cost time.
-VIRTUAL_STEPS = 7
 VIRTUAL_WARMUP = 5
 SLOWEST_RTF = 50  # a case slower than that is taken to hang
+
+Key = tuple[str, int, int, str, int, str, int, int]
 
 
 @dataclass(frozen=True)
@@ -35,62 +40,128 @@ class Case:
     bundle: Bundle
     block: int
     threads: int
+    steps: int
     mode: str = BURST
+    engine: str = ONNXRUNTIME
     repeat: int = 0
+    stop_after_misses: int = 0
+    """0: all steps, whatever they take."""
 
     def __str__(self) -> str:
+        engine = f" in {self.engine}" if self.engine != ONNXRUNTIME else ""
         mode = f", {self.mode}" if self.mode != BURST else ""
         repeat = f", repeat {self.repeat + 1}" if self.repeat else ""
-        return f"{self.bundle.name}, block {self.block}, {self.threads} thread(s){mode}{repeat}"
+        return f"{self.bundle.name}{engine}, block {self.block}, {self.threads} thread(s){mode}{repeat}"
 
     @property
-    def key(self) -> tuple[str, int, int, str, int]:
+    def key(self) -> Key:
         """What tells it from the others of its board."""
-        return self.bundle.digest, self.block, self.threads, self.mode, self.repeat
+        how = (self.mode, self.steps, self.engine, self.repeat, self.stop_after_misses)
+        return self.bundle.digest, self.block, self.threads, *how
+
+    @property
+    def period(self) -> float:
+        """The length of a block, seconds."""
+        return self.block / self.bundle.sample_rate
 
 
-def identity(name: str, site: Site, case: Case, steps: int | None) -> str:
-    """What makes two measurements the same one: the board, its software, the bundle and the request."""
+def identity(there: Visit, case: Case) -> str:
+    """What makes two measurements the same one: the board, its software, the bundle, the engine and the request."""
+    site, name = there.site, there.connection.name
     facts = {key: site.facts[key] for key in ("hostname", "model", "cpu", "cores", "kernel", "python")}
-    what = [case.bundle.digest, _request(name, case, steps), case.repeat]
+    what = [case.bundle.digest, case.engine, _request(there, case), case.repeat]
     parts = [name, facts, site.runtime, site.runner, *what]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _request(name: str, case: Case, steps: int | None) -> dict[str, Any]:
-    virtual = is_virtual(name)
+def _request(there: Visit, case: Case) -> dict[str, Any]:
+    virtual = is_virtual(there.connection.name)
     return {
         "task": "measure",
         "mode": case.mode,
         "block": case.block,
         "threads": case.threads,
-        "steps": steps or (VIRTUAL_STEPS if virtual else STEPS),
+        "steps": case.steps,
+        "stop_after_misses": case.stop_after_misses,
         "warmup": VIRTUAL_WARMUP if virtual else WARMUP,
         "floor": VIRTUAL_FLOOR if virtual else FLOOR,
         "telemetry": not virtual,  # it would be counted along, and there is no temperature to be seen
+        "tune": there.conditions.tuning,
+        "system": there.conditions.system,
         "samples": "samples.npz",
     }
 
 
 def measure(
-    connection: Connection, site: Site, release: Release, case: Case, folder: Path, steps: int | None, held: Turn
-) -> None:
-    """Measure a case in a fresh process on the board; its result is on disk when this returns."""
-    request = _request(connection.name, case, steps)
-    bundle = case.bundle
-    audio_seconds = (request["steps"] + request["warmup"]) * case.block / bundle.sample_rate
-    deadline = TASK_SECONDS + SLOWEST_RTF * audio_seconds
-    with held.quietly(deadline):
-        record, files = run_task(connection, site, release, request, fetch=["samples.npz"], deadline=deadline)
-    entry = {
-        "board": connection.name,
-        "clock": INSTRUCTIONS if is_virtual(connection.name) else TIME,
-        "engine": "onnxruntime",
+    there: Visit, case: Case, folder: Path, cooldown: dict[str, Any] | None = None, profile: bool = False
+) -> dict[str, np.ndarray]:
+    """Measure a case in a fresh process; its result is on disk when this returns.
+
+    Args:
+        there: the board.
+        case: what is measured.
+        folder: of the results.
+        cooldown: what became of the wait before it, kept with the case.
+        profile: whether the model is profiled after it, in another process; one that fails is told, and no error.
+
+    Returns:
+        The arrays that the runner gave.
+    """
+    request = _request(there, case)
+    deadline = TASK_SECONDS + SLOWEST_RTF * (case.steps + request["warmup"]) * case.period
+    with there.held.quietly(deadline):
+        record, samples = _run(there, case, request, deadline)
+    more = {
+        "cooldown": cooldown,
+        "profile": _profile(there, case, deadline) if profile else None,
+    }
+    entry = {**_entry(there, case, record), **{key: value for key, value in more.items() if value is not None}}
+    append(folder, identity(there, case), entry, samples)
+    return read_arrays(io.BytesIO(samples))
+
+
+def _run(there: Visit, case: Case, request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], bytes]:
+    """The record and the file of samples."""
+    if case.engine == TORCH:
+        from .torch_engine import measure_here  # pyright: ignore[reportMissingImports]
+
+        return measure_here(case.bundle.name, request, deadline)
+    release, fetch = there.releases[case.bundle.digest], [request["samples"]]
+    record, files = run_task(there.connection, there.site, release, request, fetch=fetch, deadline=deadline)
+    return record, files[request["samples"]]
+
+
+def _profile(there: Visit, case: Case, deadline: float) -> dict[str, Any] | None:
+    from .profile import profile_case  # pyright: ignore[reportMissingImports]
+
+    release = there.releases[case.bundle.digest]
+    try:
+        with there.held.quietly(deadline):
+            return profile_case(
+                there.connection, there.site, release, case.block, case.threads, None, deadline=deadline
+            )
+    except AgentError as error:
+        say(f"{case}: no profile: {one_line(str(error))}")
+        return None
+
+
+def kept(there: Visit, case: Case, folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of a case that has been measured before."""
+    return read_arrays(folder / SAMPLES / f"{identity(there, case)}.npz")
+
+
+def _entry(there: Visit, case: Case, record: dict[str, Any]) -> dict[str, Any]:
+    """The line of the results."""
+    bundle, name = case.bundle, there.connection.name
+    return {
+        "board": name,
+        "clock": INSTRUCTIONS if is_virtual(name) else TIME,
+        "engine": case.engine,
         "repeat": case.repeat,
         "measured_at": time.time(),
-        "facts": site.facts,
-        "runtime": site.runtime,
-        "runner": site.runner,
+        "facts": there.site.facts,
+        "runtime": there.site.runtime,
+        "runner": there.site.runner,
         "release": release_path(bundle),
         "sample_rate": bundle.sample_rate,
         "weights": bundle.weights,
@@ -100,7 +171,6 @@ def measure(
         "weight_bytes": _weight_bytes(bundle),
         "record": record,
     }
-    append(folder, identity(connection.name, site, case, steps), entry, files["samples.npz"])
 
 
 def _bytes_of(bundle: Bundle, block: int) -> int:

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..device.boards import check_name
 from . import bundles
-from .arguments import Commands, add_command, add_on_several, positive
+from .arguments import Commands, add_command, add_on_several, natural, positive, seconds
 from .console import out, say, stage
+from .errors import ResultsError
+from .plan import ENGINES, MODES, Plan, check_plan, of_precisions, read_plan
 from .together import at_once
+
+if TYPE_CHECKING:
+    from ..runtime.bundle import Bundle
+
+PLAN = """plan.toml, which may have all that the options say:
+  models = ["hpn-full-flute", "hpn-reduced-flute"]   # precisions
+  boards = ["pi"]                                    # engines
+  blocks = [64, 256, 1024]                           # threads
+  modes = ["burst", "paced"]                         # repeats, steps or seconds
+  cool_down = 60                                     # tune, profile, seed, output"""
+NOT_SEARCHED = ("modes", "engines", "repeats", "steps", "profile")  # which the search for the smallest block decides
 
 
 def add_sweep(commands: Commands) -> None:
@@ -19,39 +36,148 @@ def add_sweep(commands: Commands) -> None:
         "sweep",
         "measure models x blocks x threads on a board, or on several at once; goes on where it was stopped",
         "sweep --board virtual --models hpn-full-flute hpn-reduced-flute --blocks 64 1024 -o results\n"
-        "  tonearm sweep --board pi bela --models hpn-reduced-flute -o results",
+        "  tonearm sweep --board pi bela --models hpn-reduced-flute -o results\n"
+        "  tonearm sweep --plan plan.toml\n"
+        "  tonearm sweep --plan plan.toml --board pi --repeats 1\n"
+        f"  tonearm sweep --board pi --models hpn-full-flute hpn-reduced-flute --smallest-block\n\n{PLAN}",
     )
-    add_on_several(command)
-    command.add_argument("--models", nargs="+", required=True, metavar="MODEL|BUNDLE")
+    _add_what(command)
+    _add_how(command)
+    command.set_defaults(run=functools.partial(_sweep, command))
+
+
+def _add_what(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--plan", type=Path, metavar="FILE", help="a grid in a file; options count more than it")
+    add_on_several(command, required=False)
+    command.add_argument("--models", nargs="+", metavar="MODEL|BUNDLE")
+    command.add_argument("--precisions", nargs="+", metavar="P", help="bundles of these (default: all)")
     command.add_argument(
         "--blocks", type=positive, nargs="+", metavar="N", help="samples per call (default: all the bundle has)"
     )
-    command.add_argument("--threads", type=positive, nargs="+", default=[1], metavar="N", help="default: 1")
-    command.add_argument("--steps", type=positive, metavar="N", help="timed steps a case (default: 1000; virtual: 7)")
-    command.add_argument("-o", "--output", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    command.set_defaults(run=_sweep)
+    command.add_argument("--threads", type=positive, nargs="+", metavar="N", help="default: 1")
+    command.add_argument(
+        "--modes",
+        nargs="+",
+        choices=MODES,
+        help="steps back to back, or on the audio clock (default: both; on a virtual board burst)",
+    )
+    command.add_argument(
+        "--engine", dest="engines", nargs="+", choices=ENGINES, help="torch: PyTorch on this machine, beside it"
+    )
+    command.add_argument("--repeats", type=positive, metavar="N", help="of all cases (default: 3; virtual: 1)")
+    length = command.add_mutually_exclusive_group()
+    length.add_argument(
+        "--steps",
+        type=positive,
+        metavar="N",
+        help="timed steps a case (default: 1000, paced 10 s of audio; virtual: 7)",
+    )
+    length.add_argument("--seconds", type=seconds, metavar="S", help="of audio a case, instead")
 
 
-def _sweep(options: argparse.Namespace) -> None:
+def _add_how(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=int, metavar="N", help="of the order of cases (default: 0)")
+    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: results")
+    command.add_argument(
+        "--cool-down",
+        type=natural,
+        metavar="S",
+        help="wait before a case, so long at most, until the board is as cool as at first (default: 60; 0: never)",
+    )
+    command.add_argument(
+        "--tune",
+        action="store_true",
+        default=None,
+        help="governors to performance, real-time priority, one core, locked memory, where the board grants it; "
+        "afterwards it is as it was",
+    )
+    command.add_argument(
+        "--profile", action="store_true", default=None, help="where the time goes, node by node, beside each case"
+    )
+    command.add_argument(
+        "--smallest-block",
+        action="store_true",
+        help="search instead: the smallest block of each model that has no miss in 60 s (--seconds) on the audio clock",
+    )
+
+
+def _sweep(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    plan = _plan(command, options)
+    for name in plan.boards:
+        check_name(name)
+    check_plan(plan)
+    ready = _bundles(plan)
+    try:
+        (_search if options.smallest_block else _measure)(plan, ready)
+    except KeyboardInterrupt:
+        _tell_how_to_go_on(plan.output)
+        raise
+
+
+def _plan(command: argparse.ArgumentParser, options: argparse.Namespace) -> Plan:
+    """The file's, with what the options say instead."""
+    names = {**{name: name for name in Plan.__dataclass_fields__}, "boards": "board"}
+    said = {field: getattr(options, name) for field, name in names.items()}
+    given: dict[str, Any] = {
+        field: tuple(value) if isinstance(value, list) else value for field, value in said.items() if value is not None
+    }
+    unwanted = [field for field in NOT_SEARCHED if field in given] if options.smallest_block else []
+    if unwanted:
+        command.error(f"--smallest-block decides itself about {', '.join(unwanted)}")
+    written = read_plan(options.plan) if options.plan else {}
+    if "steps" in given or "seconds" in given:
+        written = {field: value for field, value in written.items() if field not in ("steps", "seconds")}
+    plan = Plan(**{**written, **given})
+    missing = [option for option, value in (("--board", plan.boards), ("--models", plan.models)) if not value]
+    if missing:
+        command.error(f"the following arguments are required: {', '.join(missing)} (or a --plan that has them)")
+    return plan
+
+
+def _bundles(plan: Plan) -> list[Bundle]:
+    ready = []
+    for what in plan.models:
+        with stage(f"bundle {what}") as report:
+            ready.append(bundles.ensure_bundle(what, report, plan.blocks)[0])
+    return of_precisions(ready, plan.precisions)
+
+
+def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
     from . import results, sweep
     from .report import terminal_tables
 
-    for name in options.board:
-        check_name(name)
-    ready = []
-    for what in options.models:
-        with stage(f"bundle {what}") as report:
-            ready.append(bundles.ensure_bundle(what, report, options.blocks)[0])
-    cases = (ready, options.blocks, options.threads, options.output)
     swept, failed = at_once(
-        options.board,
+        plan.boards,
         lambda name: f"sweep on {name}",
-        lambda name, report, reach: sweep.sweep(name, *cases, report, options.steps, reach),
+        lambda name, report, reach: sweep.sweep(name, ready, plan, report, reach),
     )
     for name, tally in swept.items():
-        board = f"{name}: " if len(options.board) > 1 else ""
-        say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {options.output}")
+        board = f"{name}: " if len(plan.boards) > 1 else ""
+        say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {plan.output}")
     if any(tally.measured or tally.kept for tally in swept.values()):
-        for table in terminal_tables(results.load(options.output)):
+        for table in terminal_tables(results.load(plan.output)):
             out.print(table)
     sweep.check_cases(swept, failed)
+
+
+def _search(plan: Plan, ready: Sequence[Bundle]) -> None:
+    from . import search, sweep
+
+    searched, failed = at_once(
+        plan.boards,
+        lambda name: f"search for the smallest block on {name}",
+        lambda name, report, reach: search.search(name, ready, plan, report, reach),
+    )
+    for name, done in searched.items():
+        say(f"{name}: {done.measured} runs measured, {done.kept} were there already in {plan.output}")
+        if done.found:
+            out.print(f"{name}:", search.table(done.found), *search.remarks(done.found), sep="\n", soft_wrap=True)
+    sweep.check_cases({name: done.swept() for name, done in searched.items()}, failed)
+
+
+def _tell_how_to_go_on(folder: Path) -> None:
+    from .results import read_cases
+
+    with contextlib.suppress(ResultsError):
+        count = len(read_cases(folder))
+        say(f"{count} finished cases are in {folder} (tonearm report {folder}): the same command again goes on")

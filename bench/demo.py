@@ -13,10 +13,12 @@ from ..models.catalogue import load
 from ..runtime.bundle import Bundle
 from ..runtime.parity import full_scale_error
 from .bundles import BLOCKS, ensure_bundle
+from .cases import BURST
 from .console import out, say, stage
 from .controls import read_controls, write_sound
 from .deploy import deploy, describe
 from .errors import BenchError
+from .plan import Plan
 from .render import render_on
 from .report import terminal_tables
 from .report_page import write_html
@@ -55,7 +57,8 @@ def demo(name: str, folder: Path) -> None:
     _play(name, bundles[1], folder / "student.wav")
     results = folder / "results"
     with stage(f"sweep {len(BLOCKS)} block sizes, teacher and student") as report:
-        swept = sweep(name, bundles, BLOCKS, [1], results, report)
+        plan = Plan(blocks=BLOCKS, modes=(BURST,), repeats=1, output=results)
+        swept = sweep(name, bundles, plan, report)
     say(f"  {swept.measured} cases measured, {swept.kept} were there already in {results}")
     check_cases({name: swept})
     measured = load_results(results)

@@ -1,33 +1,32 @@
-"""Measure cases on a board: models x blocks x threads, one fresh process each; it goes on whatever happens there."""
+"""Measure cases on a board, one fresh process each; it goes on whatever happens there."""
 
 from __future__ import annotations
 
-import random
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
 
-from ..device.boards import board, check_name
+from ..device.boards import board, check_name, is_virtual
 from ..device.errors import AgentError, BoardError, NoSpaceError, UnreachableError
-from ..device.provision import Site, prepare
-from ..device.releases import Release, install, release_path
 from ..device.ssh import Connection
-from ..device.turn import Turn, new_token, turn
+from ..device.turn import new_token
 from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
-from .cases import Case, identity, measure
+from .cases import ONNXRUNTIME, Case, Key, identity, measure
+from .conditions import Conditions
 from .console import Report, one_line, say
-from .deploy import ensure_proven
 from .errors import ResultsError
+from .estimate import Estimate, about
 from .patience import PATIENCE, with_patience
-from .results import SAMPLES, finished
+from .plan import Plan, cases_of, check_plan
+from .results import finished, read_cases
 from .together import Reach, check
+from .visit import Visit, check_there, visit
 
-SEED = 0
 IN_A_ROW = 3  # cases that fail one after the other: then it is the board that can't
 LOSSES = 2  # of the board during one case: then it is the case that brings it down
+WORTH_TELLING = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -42,36 +41,44 @@ class Swept:
 def sweep(
     name: str,
     bundles: Sequence[Bundle],
-    blocks: Sequence[int] | None,
-    threads: Sequence[int],
-    folder: Path,
+    plan: Plan,
     report: Report,
-    steps: int | None = None,
     reach: Reach = board,
     patience: float = PATIENCE,
+    system: str = "/",
 ) -> Swept:
-    """Measure every case that `folder` does not hold yet; each is on disk before the next starts.
+    """Measure every case of the plan that its output does not hold yet; each is on disk before the next starts.
 
-    The order is shuffled by a fixed seed, so that drift of the board does not look like a difference of models.
     A case that fails alone is told in a line, and the others are measured; a board that goes away is waited for,
     `patience` seconds, and the very case is started again.
 
+    Args:
+        name: the board's, whatever boards the plan has.
+        bundles: the plan's models.
+        plan: what is measured.
+        report: progress, in seconds of what all will take.
+        reach: gives a connection.
+        patience: see above.
+        system: the folder on the board that has its /sys; another one replays a recorded board.
+
     Raises:
+        BenchError: the plan asks for what this board can't do.
         BundleError: a bundle is not whole, or has no graph for one of the blocks.
         UnreachableError: the board can't be reached, or did not come back.
         DeviceError: what else keeps it from measuring anything, or three cases in a row failed.
     """
     check_name(name)
-    cells = [Case(bundle, *cell) for bundle in bundles for cell in product(blocks or bundle.graphs, threads)]
-    cases = list({case.key: case for case in cells}.values())
-    random.Random(SEED).shuffle(cases)
-    for case in cases:
-        case.bundle.graph(case.block)
+    check_plan(plan)
+    cases = cases_of(plan, bundles, name)
     for bundle in bundles:
         check_bundle(bundle)
-    tour = _Tour(name, cases, folder, steps, report)
-    with_patience(name, reach, tour.go_on, tour.ended, report, patience)
-    return Swept(len(tour.measured), tour.kept, tuple(map(str, tour.failed.values())))
+    conditions = Conditions(name, plan.tune, plan.cool_down, system)
+    tour = _Tour(_Tally(name, cases), plan, conditions, report)
+    try:
+        with_patience(name, reach, tour.go_on, tour.tally.ended, report, patience)
+    finally:
+        conditions.end(reach)
+    return tour.tally.swept()
 
 
 def check_cases(swept: Mapping[str, Swept], failed: Iterable[str] = ()) -> None:
@@ -81,102 +88,144 @@ def check_cases(swept: Mapping[str, Swept], failed: Iterable[str] = ()) -> None:
     check([*failed, *unfinished], done, "; what was measured is kept: run the same again to go on")
 
 
-class _Tour:
-    """A board's cases, and how far they have come: more than one connection may be needed."""
+class _Tally:
+    """A board's cases, and what has become of each."""
 
-    def __init__(self, name: str, cases: list[Case], folder: Path, steps: int | None, report: Report) -> None:
-        self.name, self.cases, self.folder, self.steps, self.report = name, cases, folder, steps, report
-        self.measured: set[tuple[str, int, int, str, int]] = set()
-        self.failed: dict[tuple[str, int, int, str, int], Case] = {}
-        self.losses: Counter[tuple[str, int, int, str, int]] = Counter()
-        self.in_a_row = self.kept = 0
-        self.token = new_token()
+    def __init__(self, name: str, cases: list[Case]) -> None:
+        self.name, self.cases = name, cases
+        self.kept = 0
+        self._measured: set[Key] = set()
+        self._failed: dict[Key, Case] = {}
+        self._losses: Counter[Key] = Counter()
+        self._in_a_row = 0
 
     def ended(self) -> int:
         """How many cases are over."""
-        return len(self.measured) + len(self.failed)
+        return len(self._measured) + len(self._failed)
 
-    def go_on(self, connection: Connection) -> None:
-        """Measure what is left, over this connection."""
-        with turn(connection, f"sweep of {len(self.cases)} cases", self.report, token=self.token) as held:
-            site = prepare(connection, self.report)
-            self._check_threads(site.facts["cores"])
-            # What can't be written is known before it is measured.
-            (self.folder / SAMPLES).mkdir(parents=True, exist_ok=True)
-            releases = self._releases(connection, site)
-            todo = self._todo(site)
-            total = self.ended() + len(todo)
-            for case in todo:
-                self.report(str(case), self.ended(), total)
-                held.check()
-                self._try(connection, site, releases[case.bundle.digest], case, held)
+    def left(self) -> list[Case]:
+        """Those that are not over, in their order."""
+        return [case for case in self.cases if case.key not in self._measured and case.key not in self._failed]
 
-    def _check_threads(self, cores: int) -> None:
-        most = max(case.threads for case in self.cases)
-        if most > cores:
-            raise BoardError(f"{self.name} has {cores} core(s): {most} threads would measure nothing but waiting")
+    def done(self, case: Case) -> None:
+        """It is measured."""
+        self._measured.add(case.key)
+        self._in_a_row = 0
 
-    def _todo(self, site: Site) -> list[Case]:
-        over, done = self.measured | set(self.failed), finished(self.folder)
-        left = [case for case in self.cases if case.key not in over]
-        todo = [case for case in left if identity(self.name, site, case, self.steps) not in done]
-        self.kept = len(left) - len(todo)
-        return todo
+    def lost(self, case: Case, error: Exception) -> None:
+        """The board went away meanwhile."""
+        self._losses[case.key] += 1
+        if self._losses[case.key] == LOSSES:
+            self.failed(case, error)
 
-    def _releases(self, connection: Connection, site: Site) -> dict[str, Release]:
-        """Every bundle on the board, by digest; where it can't stream one of several, all cases of that have failed."""
-        bundles = {case.bundle.digest: case.bundle for case in self.cases}
-        needed = [site.runtime, site.runner, *map(release_path, bundles.values())]
-        releases = {digest: install(connection, bundle, self.report, needed) for digest, bundle in bundles.items()}
-        for digest, bundle in bundles.items():
-            if any(case.key not in self.failed for case in self._cases_of(bundle)):
-                self._prove(connection, site, bundle, releases[digest])
-        return releases
-
-    def _cases_of(self, bundle: Bundle) -> list[Case]:
-        return [case for case in self.cases if case.bundle.digest == bundle.digest]
-
-    def _prove(self, connection: Connection, site: Site, bundle: Bundle, release: Release) -> None:
-        try:
-            ensure_proven(connection, site, bundle, release, self.report)
-        except NoSpaceError:
-            raise
-        except AgentError as error:
-            _check_there(connection)
-            self.failed |= {case.key: case for case in self._cases_of(bundle)}
-            if len(self.failed) == len(self.cases):
-                raise
-            self._tell(f"all of {bundle.name}", error)
-
-    def _try(self, connection: Connection, site: Site, release: Release, case: Case, held: Turn) -> None:
-        try:
-            measure(connection, site, release, case, self.folder, self.steps, held)
-        except NoSpaceError:
-            raise
-        except UnreachableError as error:
-            self.losses[case.key] += 1
-            if self.losses[case.key] == LOSSES:
-                self._fail(case, error)
-            raise
-        except (AgentError, ResultsError) as error:
-            _check_there(connection)
-            self._fail(case, error)
-        else:
-            self.measured.add(case.key)
-            self.in_a_row = 0
-
-    def _fail(self, case: Case, error: Exception) -> None:
+    def failed(self, case: Case, error: Exception) -> None:
         """Give a case up; `BoardError` when it is one too many."""
-        self.failed[case.key] = case
-        self.in_a_row += 1
+        self._failed[case.key] = case
+        self._in_a_row += 1
         self._tell(str(case), error)
-        if self.in_a_row == IN_A_ROW:
+        if self._in_a_row == IN_A_ROW:
             raise BoardError(f"{self.name}: {IN_A_ROW} cases in a row failed; the last: {error}") from error
+
+    def refused(self, bundle: Bundle, error: AgentError) -> None:
+        """The board can't stream a bundle: give all its cases up, or raise the error when those are all."""
+        self._failed |= {case.key: case for case in self.left() if case.bundle.digest == bundle.digest}
+        if len(self._failed) == len(self.cases):
+            raise error
+        self._tell(f"all of {bundle.name}", error)
 
     def _tell(self, what: str, error: Exception) -> None:
         say(f"{what} failed on {self.name}: {one_line(str(error)).removeprefix(f'{self.name}: ')}")
 
+    def swept(self) -> Swept:
+        """What has become of all."""
+        return Swept(len(self._measured), self.kept, tuple(map(str, self._failed.values())))
 
-def _check_there(connection: Connection) -> None:
-    """`UnreachableError` from a board that is going down: it ends its processes first, and no case is to blame."""
-    connection.ask("facts")
+
+class _Tour:
+    """The way through a board's cases: more than one connection may be needed."""
+
+    def __init__(self, tally: _Tally, plan: Plan, conditions: Conditions, report: Report) -> None:
+        self.tally, self.plan, self.conditions, self.report = tally, plan, conditions, report
+        self.what = f"sweep of {len(tally.cases)} cases", new_token()
+        self.profiled: set[tuple[str, int, int]] = set()
+        self.estimate, self.spent = Estimate(), 0.0
+
+    def go_on(self, connection: Connection) -> None:
+        """Measure what is left, over this connection."""
+        left = self.tally.left()
+        bundles = list({case.bundle.digest: case.bundle for case in left}.values())
+        threads = max((case.threads for case in left), default=1)
+        folder, conditions = self.plan.output, self.conditions
+        with visit(connection, self.what, bundles, threads, folder, conditions, self.report) as there:
+            for bundle in bundles:
+                if bundle.digest in there.refused:
+                    self.tally.refused(bundle, there.refused[bundle.digest])
+            self._measure_all(there, self._todo(there))
+
+    def _todo(self, there: Visit) -> list[Case]:
+        done, left = finished(self.plan.output), self.tally.left()
+        todo = [case for case in left if identity(there, case) not in done]
+        self.tally.kept = len(left) - len(todo)
+        if self.plan.profile:
+            self._find_profiles(there, left, todo)
+        return todo
+
+    def _find_profiles(self, there: Visit, left: list[Case], todo: list[Case]) -> None:
+        """Which profiles are there already; those of cases that are not measured now can't be had any more."""
+        lines = {line["id"] for line in read_cases(self.plan.output) if "profile" in line}
+        self.profiled |= {_profile_of(case) for case in left if identity(there, case) in lines}
+        missing = {_profile_of(case): case for case in left if case.engine == ONNXRUNTIME}
+        for what in {*self.profiled, *map(_profile_of, todo)}:
+            missing.pop(what, None)
+        for case in missing.values():
+            say(f"{case}: no profile, for its case was there already; measure into another folder with -o")
+
+    def _measure_all(self, there: Visit, todo: list[Case]) -> None:
+        expected = self.estimate.seconds(todo)
+        if expected > WORTH_TELLING:
+            say(f"{self.tally.name}: {len(todo)} cases, about {about(expected)}")
+        for index, case in enumerate(todo):
+            there.held.check()
+            self._try(there, case, todo[index:])
+
+    def _try(self, there: Visit, case: Case, todo: list[Case]) -> None:
+        """Measure the first of `todo`."""
+        try:
+            seconds = self._measure(there, case, todo)
+        except NoSpaceError:
+            raise
+        except UnreachableError as error:
+            self.tally.lost(case, error)
+            raise
+        except (AgentError, ResultsError) as error:
+            check_there(there.connection)
+            self.tally.failed(case, error)
+        else:
+            self.spent += seconds
+            self.tally.done(case)
+
+    def _measure(self, there: Visit, case: Case, todo: list[Case]) -> float:
+        """How many seconds it took."""
+        expected = self.estimate.seconds(todo)
+
+        def tell(detail: str) -> None:
+            number, total = self.tally.ended() + 1, self.tally.ended() + len(todo)
+            place = f"{number} of {total}, about {about(expected)} left"
+            self.report(f"{detail} ({place})", round(self.spent), round(self.spent + expected))
+
+        tell(str(case))
+        cooldown = there.conditions.cool(there.connection, tell)
+        tell(str(case))
+        profile = self.plan.profile and case.engine == ONNXRUNTIME and _profile_of(case) not in self.profiled
+        begun = time.monotonic()
+        steps = measure(there, case, self.plan.output, cooldown, profile)["step_ns"]
+        seconds = time.monotonic() - begun
+        if profile:
+            self.profiled.add(_profile_of(case))
+        self.estimate.learn(case, seconds, 0 if is_virtual(self.tally.name) else float(steps.sum()) / 1e9)
+        return seconds
+
+
+def _profile_of(case: Case) -> tuple[str, int, int]:
+    """What is profiled once, however often it is measured."""
+    return case.bundle.digest, case.block, case.threads

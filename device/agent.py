@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .agent_examine import examine
+from .agent_examine import examine, temperatures
 from .agent_facts import facts
 from .agent_files import missing, put, tree, verify
 from .agent_protocol import RefusalError, answer, keep_saying_that_it_works
@@ -39,7 +39,7 @@ from .agent_tasks import run, runtime, system_runtime
 from .agent_tune import tune
 from .agent_turn import hold, take_turn
 
-READING = (facts, examine, releases, usage)  # these change nothing, and wait for nobody
+READING = (facts, examine, temperatures, releases, usage)  # these change nothing, and wait for nobody
 CHANGING = (missing, verify, survey, tree, runtime, system_runtime, proof, switch, rollback, prune, tune, remove)
 
 

@@ -158,9 +158,18 @@ def mount(place: Path, mountinfo: str) -> dict[str, Any]:
 
 def heat(system: Path) -> dict[str, Any]:
     """Temperatures in degrees Celsius, and what the Raspberry Pi's firmware has to complain of."""
+    return {"temperatures": zones(system) or None, "throttled": throttled(system)}
+
+
+def temperatures(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """The temperatures alone, at once: what is asked again and again while a board cools down."""
+    return {"temperatures": zones(Path(request.get("system", "/")))}
+
+
+def zones(system: Path) -> list[dict[str, Any]]:
+    """All sensors that answer."""
     folders = sorted((system / "sys/class/thermal").glob("thermal_zone*"), key=number_at_the_end)
-    zones = [zone(folder) for folder in folders]
-    return {"temperatures": [found for found in zones if found] or None, "throttled": throttled(system)}
+    return [found for found in map(zone, folders) if found]
 
 
 def zone(folder: Path) -> dict[str, Any] | None:

@@ -21,11 +21,17 @@ SUDO_SECONDS = 20
 
 
 def tune(root: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """All governors to `performance`, or with `restore` back to what they were: {"settings": [...], "stale": bool}."""
+    """All governors to `performance`, or with `restore` back to what they were: {"settings": [...], "stale": bool}.
+
+    With `only`, paths of settings, the others stay as they are.
+    """
     system = Path(request.get("system", "/"))
     boot = read(system / "proc/sys/kernel/random/boot_id").strip()
     before, stale = remembered(root, boot)
     policies = sorted((system / "sys/devices/system/cpu/cpufreq").glob("policy*"), key=number_at_the_end)
+    only = request.get("only")
+    if only is not None:
+        policies = [folder for folder in policies if str(folder / "scaling_governor") in only]
     change = restored if request.get("restore") else raised
     settings = [change(folder, before, root, boot) for folder in policies]
     remember(root, boot, before)

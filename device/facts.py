@@ -51,6 +51,16 @@ def examine(connection: Connection, system: str = "/") -> dict[str, Any]:
     return check_examined(connection.name, said, asked, time.time())
 
 
+def read_temperature(connection: Connection, system: str = "/") -> float | None:
+    """The temperature of the hottest sensor now, °C; None where there is none. Arguments and errors: see `examine`."""
+    said, _ = connection.ask("temperatures", system=system)
+    try:
+        zones = _list(_ZONE)(said["temperatures"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _nonsense(connection.name, error) from error
+    return max((zone["celsius"] for zone in zones), default=None)
+
+
 def check_facts(name: str, said: dict[str, Any]) -> dict[str, Any]:
     """The facts of the board `name` as `read_facts` gives them, or `AgentError`."""
     try:
@@ -144,6 +154,7 @@ _FACTS: dict[str, Check] = {
     "python": _list(_count, 3, 3),
 }
 
+_ZONE = _record({"name": _text, "celsius": _number}, {"limit_celsius": _number})
 _EXAMINED: dict[str, Check] = {
     "compatible": _list(_text),  # the device tree's names of the board, the most exact first
     "product": _text,  # a PC's
@@ -175,7 +186,7 @@ _EXAMINED: dict[str, Check] = {
     "filesystem": _text,
     "read_only": _flag,
     "noexec": _flag,
-    "temperatures": _list(_record({"name": _text, "celsius": _number}, {"limit_celsius": _number}), 1),
+    "temperatures": _list(_ZONE, 1),
     "throttled": _count,  # the Raspberry Pi's bits
     "runtimes": _list(_record({"path": _text, "onnxruntime": _text}, {})),
     "system_onnxruntime": _text,

@@ -59,6 +59,7 @@ def measure_case(
             ticks(request["block"], bundle.sample_rate) if paced else None,
             instructions,
             lambda: granted.lock_memory(refused) if request.get("tune") else None,
+            request.get("stop_after_misses", 0),
         )
         record["granted"] = {**granted.granted(refused, system), "instructions": said}
     output = bundle.outputs[0]

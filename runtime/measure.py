@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Blocks = list[list[tuple[np.ndarray, np.ndarray]]]
 Ticks = Callable[[int], int]
 
+PER_STEP = ("step_ns", "start_ns", "instructions")
 COUNTERS = ("voluntary", "involuntary", "minor_faults", "major_faults")
 SILENCE = 0.03  # of the clip's peak, -30 dB: in a rest there is the tail of a reverb
 LEAD_NS = 1_000_000  # from now to the first tick
@@ -42,7 +43,7 @@ def allocate(steps: int, warmup: int, floor: int) -> dict[str, np.ndarray]:
     and `floor_after_ns` (floor,). `instructions` (steps,) int64, `counts` (steps, 4) int32, see `COUNTERS`.
     """
     sizes = {"first_ns": 1, "warmup_ns": max(warmup - 1, 0), "floor_before_ns": floor, "floor_after_ns": floor}
-    sizes |= dict.fromkeys(("step_ns", "start_ns", "instructions"), steps)
+    sizes |= dict.fromkeys(PER_STEP, steps)
     arrays = {name: np.full(size, -1, np.int64) for name, size in sizes.items()}
     return {**arrays, "counts": np.full((steps, len(COUNTERS)), -1, np.int32)}
 
@@ -54,6 +55,7 @@ def measure(
     tick_ns: Ticks | None = None,
     instructions: Callable[[], int] | None = None,
     ready: Callable[[], None] = lambda: None,
+    stop_after_misses: int = 0,
 ) -> dict[str, np.ndarray]:
     """Time steps after a warm-up from the same thread, on controls repeated as often as needed.
 
@@ -67,10 +69,11 @@ def measure(
         tick_ns: when tick i is, nanoseconds after tick 0; None: steps back to back.
         instructions: counts those of this process, if the kernel allows.
         ready: called once the stream is warm.
+        stop_after_misses: end with the step that is the n-th to be late for the next tick; 0: do all steps.
 
     Returns:
-        What `allocate` says, `counts` by name, `gc_ns`: when Python collected garbage, and `origin_ns` (1,), tick 0 on
-        the monotonic clock. `instructions` is empty where they are not counted.
+        What `allocate` says, cut to the steps that were done, `counts` by name, `gc_ns`: when Python collected garbage,
+        and `origin_ns` (1,), tick 0 on the monotonic clock. `instructions` is empty where they are not counted.
     """
     blocks, count = _blocks(stream, signals), instructions or (lambda: 0)
     nothing: Blocks = [[] for _ in blocks]
@@ -81,10 +84,10 @@ def measure(
     ready()
     with _without_garbage_collection() as collected:
         _back_to_back(lambda: None, nothing, arrays["floor_before_ns"])
-        origin = _timed(stream.step, blocks, arrays, tick_ns, count)
+        origin, timed = _timed(stream.step, blocks, arrays, tick_ns, count, stop_after_misses)
         _back_to_back(lambda: None, nothing, arrays["floor_after_ns"])
-    named = dict(zip(COUNTERS, arrays["counts"].T))
-    found = {key: value for key, value in arrays.items() if key != "counts"} | named
+    found = {key: value for key, value in arrays.items() if key != "counts"}
+    found |= {key: arrays[key][:timed] for key in PER_STEP} | dict(zip(COUNTERS, arrays["counts"][:timed].T))
     if instructions is None:
         found["instructions"] = found["instructions"][:0]
     return {**found, "gc_ns": np.array(collected, np.int64) - origin, "origin_ns": np.array([origin])}
@@ -145,12 +148,17 @@ def _timed(
     arrays: dict[str, np.ndarray],
     tick_ns: Ticks | None,
     instructions: Callable[[], int],
-) -> int:
-    """Fill `start_ns`, `step_ns`, `instructions`, `counts`; what is counted is read outside of the time."""
+    stop_after_misses: int,
+) -> tuple[int, int]:
+    """Fill `start_ns`, `step_ns`, `instructions`, `counts`: when tick 0 was, and how many steps were done.
+
+    What is counted is read outside of the time.
+    """
     starts, times, counts, retired = (arrays[key] for key in ("start_ns", "step_ns", "counts", "instructions"))
     count, clock, copy = len(blocks), time.perf_counter_ns, np.copyto
     usage, us = resource.getrusage, resource.RUSAGE_SELF  # with ONNX Runtime's threads
     origin = clock() + LEAD_NS if tick_ns else 0
+    misses, timed = 0, times.size
     for index in range(times.size):
         block = blocks[index % count]
         if tick_ns:
@@ -167,6 +175,10 @@ def _timed(
         counts[index, 1] = now.ru_nivcsw - was.ru_nivcsw
         counts[index, 2] = now.ru_minflt - was.ru_minflt
         counts[index, 3] = now.ru_majflt - was.ru_majflt
+        misses += bool(tick_ns and after > origin + tick_ns(index + 1))
+        if stop_after_misses and misses == stop_after_misses:
+            timed = index + 1
+            break
     origin = origin or int(starts[0])
     starts -= origin
-    return origin
+    return origin, timed

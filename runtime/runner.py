@@ -9,7 +9,7 @@ status 0 when the record holds a result, 1 when it holds an `error`.
  "blocks": [64, ...], "frames": N}                                              parity
  "block": 64, "threads": 1, "inputs": "inputs.npz", "outputs": "outputs.npz"}   render
  "block": 64, "threads": 1, "mode": "burst" | "paced", "steps": N, "warmup": N, "floor": N, "samples": "steps.npz",
- "telemetry": true, "tune": false, "system": "/"}                               measure
+ "telemetry": true, "tune": false, "system": "/", "stop_after_misses": 0}       measure
 ```
 """
 

@@ -44,6 +44,7 @@ from fault_boards import (
 )
 from openssh import free_port, power_off, start
 from tonearm.bench.console import Report, err, out, plain_table
+from tonearm.bench.plan import Plan
 from tonearm.bench.results import read_cases
 from tonearm.bench.sweep import sweep
 from tonearm.device.boards import LOOPBACK
@@ -172,7 +173,8 @@ def restarted(board: Board, seed: int) -> None:
     thread.start()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            swept = sweep(LOOPBACK, [board.old], None, [1, 2], Path(folder), quiet, steps=1000, reach=reach)
+            plan = Plan(threads=(1, 2), modes=("burst",), repeats=1, output=Path(folder))
+            swept = sweep(LOOPBACK, [board.old], plan, quiet, reach)
             assert (swept.measured, len(read_cases(Path(folder)))) == (2, 2), swept
     finally:
         thread.join()

@@ -308,6 +308,7 @@ def test_deploy_says_what_it_pushed_and_that_it_proved_it(golden_bundle: Bundle)
 
 def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) -> None:
     command = ["sweep", "--board", "loopback", "--models", golden_bundle.folder, "--blocks", 64, 256, "--steps", 60]
+    command += ["--modes", "burst", "--repeats", 1]
     first, second = (tonearm(*command, "-o", "results") for _ in range(2))
     assert "2 cases measured, 0 were there already" in first.stderr
     assert "0 cases measured, 2 were there already" in second.stderr

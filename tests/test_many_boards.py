@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from openssh import SSHD, endpoint_of, free_port, power_off, start
+from tonearm.bench.plan import Plan
 from tonearm.bench.results import read_cases
 from tonearm.bench.sweep import sweep
 from tonearm.device.boards import boards_file
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.skipif(SSHD is None, reason="needs OpenSSH's server (ap
 SECONDS = 120  # in which anything here happens, or never does
 NAMES = ("pi", "bela")
 ENDLESS = 10**7  # steps
+ONCE = ("--modes", "burst", "--repeats", "1")
 
 
 @dataclass
@@ -146,6 +148,11 @@ def measured(folder: Path) -> list[tuple[str, int]]:
     return sorted(cases)
 
 
+def plan(folder: Path, steps: int) -> Plan:
+    """Both blocks, once."""
+    return Plan(modes=("burst",), repeats=1, steps=steps, output=folder)
+
+
 def quiet(text: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
@@ -216,7 +223,8 @@ def test_an_unknown_board_is_told_before_anything_is_exported(boards: dict[str, 
 def test_a_sweep_measures_each_case_on_each_board_once(
     boards: dict[str, Board], golden_bundle: Bundle, tmp_path: Path
 ) -> None:
-    asked = ["sweep", "--board", *boards, "--models", golden_bundle.folder, "--steps", 20, "-o", tmp_path / "results"]
+    asked = ["sweep", "--board", *boards, *ONCE, "--models", golden_bundle.folder, "--steps", 20]
+    asked += ["-o", tmp_path / "results"]
     first, second = tonearm(*asked), tonearm(*asked)
     for name in boards:
         assert f"{name}: 2 cases measured, 0 were there already" in first.stderr
@@ -229,7 +237,8 @@ def test_a_sweep_goes_on_when_a_board_was_rebooted(
     boards: dict[str, Board], golden_bundle: Bundle, tmp_path: Path
 ) -> None:
     asked = command(
-        *["sweep", "--board", *boards, "--models", golden_bundle.folder, "--steps", 2000, "-o", tmp_path / "results"]
+        *["sweep", "--board", *boards, *ONCE, "--models", golden_bundle.folder, "--steps", 2000],
+        *["-o", tmp_path / "results"],
     )
     with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_for_runner(boards["bela"])
@@ -247,7 +256,7 @@ def test_a_board_that_never_comes_back_fails_after_the_patience_and_keeps_what_i
     boards: dict[str, Board], golden_bundle: Bundle, tmp_path: Path
 ) -> None:
     folder = tmp_path / "results"
-    sweep("pi", [golden_bundle], None, [1], tmp_path / "first", quiet, 20)
+    sweep("pi", [golden_bundle], plan(tmp_path / "first", 20), quiet)
     order = [case["record"]["request"]["block"] for case in read_cases(tmp_path / "first")]
 
     def cut() -> None:
@@ -259,7 +268,7 @@ def test_a_board_that_never_comes_back_fails_after_the_patience_and_keeps_what_i
         with pytest.raises(
             UnreachableError, match=r"bela went away and was not back within 2 s .*start again to go on"
         ):
-            sweep("bela", [golden_bundle], None, [1], folder, quiet, 2000, patience=2)
+            sweep("bela", [golden_bundle], plan(folder, 2000), quiet, patience=2)
     assert measured(folder) == [("bela", order[0])]
 
 
@@ -276,7 +285,7 @@ def test_a_board_that_goes_down_again_and_again_in_one_case_has_failed_that_case
     with ThreadPoolExecutor() as pool:
         pool.submit(brown_out)
         try:
-            swept = sweep("bela", [golden_bundle], None, [1], tmp_path / "results", quiet, 2000)
+            swept = sweep("bela", [golden_bundle], plan(tmp_path / "results", 2000), quiet)
         finally:
             over.set()
     assert (swept.measured, swept.failed) == (1, ("hpn-reduced, block 64, 1 thread(s)",))
@@ -286,7 +295,8 @@ def test_a_board_that_goes_down_again_and_again_in_one_case_has_failed_that_case
 def test_a_case_whose_runner_is_killed_fails_alone_and_is_measured_next_time(
     boards: dict[str, Board], golden_bundle: Bundle, tmp_path: Path
 ) -> None:
-    asked = ["sweep", "--board", *boards, "--models", golden_bundle.folder, "--steps", 2000, "-o", tmp_path / "results"]
+    asked = ["sweep", "--board", *boards, *ONCE, "--models", golden_bundle.folder, "--steps", 2000]
+    asked += ["-o", tmp_path / "results"]
     with subprocess.Popen(command(*asked), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         os.kill(wait_for_runner(boards["pi"], '"block": 256'), signal.SIGKILL)
         shown, told = process.communicate(timeout=SECONDS)
@@ -303,7 +313,8 @@ def test_a_case_whose_runner_is_killed_fails_alone_and_is_measured_next_time(
 def test_ctrl_c_ends_all_boards_and_each_has_its_line_in_the_terminal(
     boards: dict[str, Board], golden_bundle: Bundle, tmp_path: Path
 ) -> None:
-    asked = ["sweep", "--board", *boards, "--models", golden_bundle.folder, "--steps", ENDLESS, "-o", tmp_path / "r"]
+    asked = ["sweep", "--board", *boards, *ONCE, "--models", golden_bundle.folder, "--steps", ENDLESS]
+    asked += ["-o", tmp_path / "r"]
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     seen: list[bytes] = []

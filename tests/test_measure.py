@@ -112,6 +112,23 @@ def test_paced_steps_never_begin_before_their_tick_and_what_was_late_does_not_mo
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("allowed", [1, 9, 0])
+def test_a_run_ends_with_the_miss_that_is_one_too_many(golden_bundle: Bundle, allowed: int) -> None:
+    class Stuck(Interrupted):
+        seconds = 0.1  # and so are the next ones late, until they have caught up
+
+    found, _ = measured(golden_bundle, Stuck, mode="paced", steps=150, stop_after_misses=allowed)
+    done = found["step_ns"].size
+    assert {found[name].size for name in ("start_ns", *COUNTERS)} == {done}
+    late = np.flatnonzero(found["start_ns"] + found["step_ns"] > PERIOD * np.arange(1, done + 1))
+    if allowed:
+        assert (late.size, late[-1]) == (allowed, done - 1)
+        assert done <= 50 + allowed
+    else:
+        assert (done, late.size >= 10) == (150, True)
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_sleep_in_a_step_is_seen_as_a_switch_of_context(golden_bundle: Bundle) -> None:
     found, _ = measured(golden_bundle, Sleepy)
     slept = np.arange(49, 300, 100)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tonearm.bench.deploy import Deployed, deploy
+from tonearm.bench.plan import Plan
 from tonearm.bench.render import render_on
 from tonearm.bench.results import INSTRUCTIONS, load, read_cases
 from tonearm.bench.sweep import Swept, sweep
@@ -84,7 +85,7 @@ def test_the_golden_clip_sounds_there_as_the_original(golden: dict[str, np.ndarr
 def test_a_case_measured_twice_costs_the_same_instructions(golden_bundle: Bundle, tmp_path: Path) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
-        assert sweep(NAME, [golden_bundle], [64], [1], folder, quiet) == Swept(1, 0)
+        assert sweep(NAME, [golden_bundle], Plan(blocks=(64,), output=folder), quiet) == Swept(1, 0)
     (first,), (second,) = (load(folder).pooled().to_dict("records") for folder in folders)
     assert first["p50"] == pytest.approx(second["p50"], rel=1e-3)
     assert first["clock"] == INSTRUCTIONS
@@ -113,7 +114,7 @@ def test_a_sweep_goes_on_after_the_machine_was_killed(golden_bundle: Bundle, sta
 
     with board(NAME), ThreadPoolExecutor(1) as other:
         killed = other.submit(kill_once_a_case_is_finished)
-        assert sweep(NAME, [golden_bundle], [64, 256], [1], results, quiet) == Swept(2, 0)
+        assert sweep(NAME, [golden_bundle], Plan(output=results), quiet) == Swept(2, 0)
         killed.result()
     assert len(read_cases(results)) == 2
     (small, large) = load(results).pooled().to_dict("records")

@@ -1,0 +1,180 @@
+"""The search for the smallest block of each model on a board: measured, kept and gone on with as a sweep is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+from rich.table import Table
+
+from ..device.boards import board, check_name, is_virtual
+from ..device.errors import AgentError, NoSpaceError
+from ..device.ssh import Connection
+from ..device.turn import new_token
+from ..runtime.bundle import Bundle
+from ..runtime.check import check_bundle
+from .cases import Case, identity, kept, measure
+from .conditions import Conditions
+from .console import Report, one_line, plain_table, say
+from .errors import BenchError, ResultsError
+from .estimate import Estimate, about
+from .patience import PATIENCE, with_patience
+from .plan import Plan
+from .results import finished
+from .smallest import BUFFERS, SECONDS, Found, Verdict, all_cases, find
+from .stats import steps_needed
+from .sweep import Swept
+from .together import Reach
+from .visit import Visit, check_there, visit
+
+P99_9 = steps_needed(99.9)
+HEADINGS = ("model", "threads", "smallest block", "ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
+NOT_SUPPORTED = f"n < {P99_9}"
+
+
+@dataclass
+class Search:
+    """What a board's search has given so far."""
+
+    found: list[Found] = field(default_factory=list)
+    measured: int = 0
+    kept: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def swept(self) -> Swept:
+        """As of a sweep."""
+        return Swept(self.measured, self.kept, tuple(self.failed))
+
+
+def search(
+    name: str,
+    bundles: Sequence[Bundle],
+    plan: Plan,
+    report: Report,
+    reach: Reach = board,
+    patience: float = PATIENCE,
+    system: str = "/",
+) -> Search:
+    """Find the smallest block of each bundle that is in time on a board, for each number of threads.
+
+    Every run is kept in the plan's output, and none is done twice. A model that fails is told in a line, and the search
+    goes on with the next one.
+
+    Args and errors: as of `sweep`; `BenchError` for a virtual board.
+    """
+    check_name(name)
+    if is_virtual(name):
+        raise BenchError(f"{name}: its clock counts instructions, so no block is on time or late: name another board")
+    for bundle in bundles:
+        check_bundle(bundle)
+        for block in plan.blocks:
+            bundle.graph(block)
+    conditions = Conditions(name, plan.tune, plan.cool_down, system)
+    hunt = _Hunt(name, bundles, plan, conditions, report)
+    say(f"{name}: at most {about(hunt.expected)}, less where a miss ends a run")
+    try:
+        with_patience(name, reach, hunt.go_on, lambda: hunt.search.measured, report, patience)
+    finally:
+        conditions.end(reach)
+    return hunt.search
+
+
+class _Hunt:
+    """The way through a board's models: more than one connection may be needed."""
+
+    def __init__(
+        self, name: str, bundles: Sequence[Bundle], plan: Plan, conditions: Conditions, report: Report
+    ) -> None:
+        self.name, self.bundles, self.plan, self.conditions, self.report = name, bundles, plan, conditions, report
+        self.search, self.what = Search(), ("search for the smallest block", new_token())
+        self.left = list(product(bundles, plan.threads))
+        some = [case for what in self.left for cases in all_cases(plan, *what) for case in cases]
+        self.expected, self.spent = Estimate().seconds(some), 0.0
+        self.done: set[str] = set()
+
+    def go_on(self, connection: Connection) -> None:
+        """Search what is left, over this connection."""
+        most, folder = max(self.plan.threads), self.plan.output
+        self.done |= finished(folder)
+        with visit(connection, self.what, self.bundles, most, folder, self.conditions, self.report) as there:
+            while self.left:
+                self._search(there, *self.left[0])
+                self.left.pop(0)
+
+    def _search(self, there: Visit, bundle: Bundle, threads: int) -> None:
+        try:
+            if bundle.digest in there.refused:
+                raise there.refused[bundle.digest]
+            blocks = self.plan.blocks or tuple(bundle.graphs)
+            seconds = self.plan.seconds or SECONDS
+            found = find(bundle, blocks, threads, seconds, lambda case: self._measure(there, case))
+        except NoSpaceError:
+            raise
+        except (AgentError, ResultsError) as error:
+            check_there(there.connection)
+            what = f"{bundle.name}, {threads} thread(s)"
+            say(f"{what} failed on {self.name}: {one_line(str(error))}")
+            self.search.failed.append(what)
+        else:
+            self.search.found.append(found)
+
+    def _measure(self, there: Visit, case: Case) -> Mapping[str, np.ndarray]:
+        """A case's arrays, from the results where they are there."""
+        mine, begun = identity(there, case), self.spent
+        self.spent += Estimate().seconds([case])
+        if mine in self.done:
+            self.search.kept += 1
+            return kept(there, case, self.plan.output)
+
+        def tell(detail: str) -> None:
+            length = about(case.steps * case.period)
+            self.report(f"{detail} ({length} of audio at most)", round(begun), round(self.expected))
+
+        there.held.check()
+        tell(str(case))
+        cooldown = there.conditions.cool(there.connection, tell)
+        tell(str(case))
+        arrays = measure(there, case, self.plan.output, cooldown)
+        self.search.measured += 1
+        self.done.add(mine)
+        return arrays
+
+
+def table(found: Sequence[Found]) -> Table:
+    """What was found on a board."""
+    return plain_table(HEADINGS, map(_row, found), ("model", "limited by"))
+
+
+def _row(found: Found) -> list[str]:
+    block, seen = found.block, found.verdict
+    length = f"{1e3 * block / found.bundle.sample_rate:g}" if block else "-"
+    figures = [f"{seen.p50 / 1e6:.3f}", _bound(seen), str(seen.misses)] if seen else ["-"] * 3
+    after = "" if math.isnan(found.missed_after) else f" (missed after {found.missed_after:.3g} s)"
+    limit = f"{found.limit} at {found.fails}{after}" if found.fails else "nothing: the bundle has no smaller one"
+    return [found.bundle.name, str(found.threads), str(block or "none"), length, *figures, limit]
+
+
+def _bound(seen: Verdict) -> str:
+    return NOT_SUPPORTED if seen.n < P99_9 else f"{seen.p99_9_high / 1e6:.3f}"
+
+
+def remarks(found: Sequence[Found]) -> list[str]:
+    """What is to be known about a table."""
+    seconds = found[0].seconds
+    lines = [
+        f"smallest: no block missed in {seconds:g} s on the audio clock, {BUFFERS} buffers; p99.9 with 95 % confidence",
+        "limited by, at the next smaller block: compute, the median step fills the block's time; dispatch, it does, "
+        "and what any call costs is more than half of that time; jitter, the median fits, the tail or late wake-ups do not",
+    ]
+    few = [one for one in found if one.block and one.verdict and one.verdict.n < P99_9]
+    if few:
+        most = max(P99_9 * one.block / one.bundle.sample_rate for one in few if one.block)
+        lines.append(
+            f"{NOT_SUPPORTED}: no miss, but too few steps to say p99.9; --seconds {math.ceil(most)} are enough"
+        )
+    if seconds < SECONDS:
+        lines.append(f"{seconds:g} s are little: by default {SECONDS:g} s must be without a miss")
+    return lines
