@@ -20,8 +20,8 @@ exit status 1 when a case got slower or larger by more than the larger of
               5 % elsewhere, as the same program's times differ by so much from day to day
   its noise   three times the range of its repeats' medians, or, of one run, half the interval of its median;
               one run can't show how much runs differ, so repeat them (tonearm sweep --repeats 3)
-what counts   p50 of the steps, the first step and making the session (elsewhere from three repeats on),
-              peak memory, the model's memory, the size of graph and weights
+what counts   p50 of the steps, peak memory, the model's memory, the size of graph and weights; on a virtual board
+              also the first step and making the session, whose times vary too much elsewhere
 """
 
 

@@ -14,13 +14,13 @@ from .console import count
 from .errors import BenchError
 from .frames import Results
 from .pooling import SAME_BOARD, Row
-from .stats import REPEATS, compare_cases, noise
+from .stats import compare_cases, noise
 
 # Counts of instructions, and the memory of a virtual board, repeat to 0.03 %; medians of times move by percents.
 FLOORS = {INSTRUCTIONS: 0.005, TIME: 0.05}
 NOISES = 3  # so many times its own noise may a case change
 STEP = "p50"
-ONCE = ("first", "session")  # measured once a run: only repeats show how much they vary
+ONCE = ("first", "session")  # measured once a run; of time, three in a row may be alike and the next four times as long
 SIZES = ("peak_kb", "model_kb", "file_bytes")
 MEASURES = {
     STEP: "p50",
@@ -161,8 +161,8 @@ def _repeats(results: Results, row: Row, measure: str) -> list[np.ndarray]:
 
 
 def _noise(repeats: list[np.ndarray], measure: str, clock: str) -> float:
-    """As a share; infinite where the repeats are too few to tell."""
-    if clock == TIME and measure in ONCE and len(repeats) < REPEATS:
+    """As a share; infinite where that can't be told."""
+    if clock == TIME and measure in ONCE:
         return math.inf
     if len(repeats) == 1 and (clock == INSTRUCTIONS or measure in SIZES):
         return 0.0  # of one run of a count, what varies is the clip

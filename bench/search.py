@@ -166,7 +166,7 @@ def remarks(found: Sequence[Found]) -> list[str]:
     seconds = found[0].seconds
     lines = [
         f"smallest: no block missed in {seconds:g} s on the audio clock, {BUFFERS} buffers; p99.9 with 95 % confidence",
-        "limited by, at the next smaller block: compute, the median step fills the block's time; dispatch, it does, and "
+        "limited by, at the next smaller block: compute, the median step fills the block's time; dispatch, it does and "
         "what any call costs is more than half of it; jitter, the median fits, the tail or late wake-ups do not",
     ]
     few = [one for one in found if one.block and one.verdict and one.verdict.n < P99_9]
