@@ -17,6 +17,7 @@ from .commands_board import add_board
 from .commands_boards import add_demo, add_render
 from .commands_compare import add_compare
 from .commands_deploy import add_deploy
+from .commands_gate import add_gate
 from .commands_models import add_convert, add_export, add_import, add_models
 from .commands_report import add_report
 from .commands_sweep import add_sweep
@@ -101,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
     add_sweep(commands)
     add_report(commands)
     add_compare(commands)
+    add_gate(commands)
     add_board(commands)
     add_demo(commands)
     return top

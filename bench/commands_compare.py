@@ -15,9 +15,8 @@ from .errors import BenchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas
-
     from ..models.dataset import Phrase
+    from .compare import Comparison, Entry
     from .compare_text import Told
 
 
@@ -27,7 +26,8 @@ def add_compare(commands: Commands) -> None:
         commands,
         "compare",
         "put a teacher and its students side by side: size, cost, sound",
-        "compare results --teacher hpn-full-flute --student hpn-reduced-flute --html compare.html",
+        "compare results --teacher hpn-full-flute --student hpn-reduced-flute --html compare.html\n"
+        "  tonearm compare results --teacher hpn-full --student hpn-reduced ddx7-reduced-flute --no-sound",
     )
     command.add_argument(
         "results",
@@ -52,6 +52,9 @@ def add_compare(commands: Commands) -> None:
     phrases.add_argument(
         "--data", type=Path, metavar="FOLDER", help="play the test part of your own recordings: .wav, mono, 16 kHz"
     )
+    phrases.add_argument(
+        "--no-sound", action="store_true", help="play nothing: size and cost alone, in seconds, of untrained models too"
+    )
     command.add_argument(
         "--phrases", type=positive, metavar="N", help="only the first N of them (default: all), for a quick look"
     )
@@ -65,37 +68,38 @@ def _compare(options: argparse.Namespace) -> None:
     with bundles.needing_extra("comparing"):
         import torch
 
-        from . import compare, compare_text
+        from . import compare, compare_costs, compare_text
+        from .results import load
     torch.set_num_threads(1)  # on a busy machine, threads that wait for each other make a phrase last ten times as long
     for file in filter(None, (options.csv, options.html)):
         file.parent.mkdir(parents=True, exist_ok=True)
-    instrument = options.instrument or (None if options.data else compare.instrument_of(names))
-    results = _results(options.results)
+    is_named = options.instrument or options.data or options.no_sound
+    instrument = options.instrument if is_named else compare.instrument_of(names)
+    found = load(options.results) if options.results else None
     entries = compare.read_entries(names, lambda line: say(printable(line)))
-    costs = None if results is None else compare.block_costs(entries, results)
-    with stage("read the test phrases") as report:
-        phrases = _phrases(instrument, options.data, report)[: options.phrases]
-    with stage(f"play {len(phrases)} phrases with {len(entries)} models, and listen") as report:
-        comparison = compare.compare(entries, phrases, report)
-    table, found = compare.table(comparison, costs), compare.differences(comparison)
-    told = compare_text.tell(comparison, table, found)
+    costs = None if found is None else compare_costs.block_costs(entries, found)
+    comparison = compare.silent(entries) if options.no_sound else _listen(entries, instrument, options)
+    table = compare.table(comparison, costs)
+    told = compare_text.tell(comparison, table)
     _print(told)
     if options.csv:
         table.to_csv(options.csv, index=False)
         say(f"wrote {options.csv}")
     if options.html:
         from .compare_page import write_html
+        from .compare_plot import pareto
 
-        write_html(comparison, told, options.html)
+        write_html(comparison, told, pareto(comparison, table), options.html)
         say(f"wrote {options.html}")
 
 
-def _results(folder: Path | None) -> pandas.DataFrame | None:
-    if folder is None:
-        return None
-    from .results import load
+def _listen(entries: Sequence[Entry], instrument: str | None, options: argparse.Namespace) -> Comparison:
+    from .compare import compare
 
-    return load(folder).pooled()
+    with stage("read the test phrases") as report:
+        phrases = _phrases(instrument, options.data, report)[: options.phrases]
+    with stage(f"play {len(phrases)} phrases with {len(entries)} models, and listen") as report:
+        return compare(entries, phrases, report)
 
 
 def _phrases(instrument: str | None, folder: Path | None, report: Report) -> Sequence[Phrase]:
@@ -105,14 +109,20 @@ def _phrases(instrument: str | None, folder: Path | None, report: Report) -> Seq
     if folder:
         return folder_data(folder, report).test
     if instrument is None:
-        raise BenchError("the names say no instrument to judge by: give --instrument and its name, or --data FOLDER")
+        raise BenchError(
+            "the names say no instrument to judge by: give --instrument and its name, or --data FOLDER; --no-sound "
+            "compares size and cost alone"
+        )
     return test_phrases(instrument)
 
 
 def _print(told: Told) -> None:
-    out.print(plain_table(told.main.headings, told.main.rows, ("",)))
+    for table in told.tables:
+        out.print(plain_table(table.headings, table.rows, table.headings[:1]))
     for line in told.notes:
         out.print(line, soft_wrap=True)
-    out.print(plain_table(told.paired.headings, told.paired.rows, ("",)))
-    for line in (told.paired_note, *told.findings):
+    if told.paired:
+        out.print(plain_table(told.paired.headings, told.paired.rows, ("",)))
+        out.print(told.paired_note, soft_wrap=True)
+    for line in told.findings:
         out.print(line, soft_wrap=True)

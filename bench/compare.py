@@ -20,7 +20,6 @@ from ..models.quality import Heard, hear, paired_difference, quality, spectral_d
 from ..models.training import sound
 from .console import Report
 from .errors import BenchError
-from .pooling import boards
 
 TO_TARGET = ["mss", "lsd_db", "pitch_cents", "pitch_p90_cents", "loudness_db", "loudness_p90_db", "voiced_share"]
 TO_TEACHER = ["teacher_mss", "teacher_lsd_db"]
@@ -48,7 +47,7 @@ class Comparison:
 
     Attributes:
         entries: the models.
-        phrases: the test phrases.
+        phrases: the test phrases; none where only costs are compared.
         sounds: by label, each phrase as that model plays it.
         scores: one row per model and phrase: `model` (its label), `phrase`, the numbers of `models.quality.Quality` by
             their names, given against the recording, and `teacher_mss` and `teacher_lsd_db`, against the teacher's
@@ -102,6 +101,11 @@ def _instrument(name: str) -> str | None:
     return next((instrument for instrument in INSTRUMENTS if last.rstrip("0123456789") == instrument), None)
 
 
+def silent(entries: Sequence[Entry]) -> Comparison:
+    """Models of which nobody has heard anything, to compare what they cost."""
+    return Comparison(entries, [], {}, pandas.DataFrame(columns=pandas.Index(["model", *TO_TARGET, *TO_TEACHER])))
+
+
 def compare(entries: Sequence[Entry], phrases: Sequence[Phrase], report: Report) -> Comparison:
     """Let every model play every phrase, and analyse what comes out: two seconds each on a processor core."""
     sounds = _play(entries, phrases, report)
@@ -140,23 +144,23 @@ def _hear(every: list[Samples], report: Report) -> list[Heard]:
 
 
 def table(comparison: Comparison, costs: pandas.DataFrame | None = None) -> pandas.DataFrame:
-    """One row per model; with costs, one per model and board.
+    """One row per model; with costs, one per model, board and mode.
 
-    Columns: `model`, `weights`, `decoder`, `synth`, `reverb` (parameters), `decoder_mmacs` (million
-    multiply-accumulates a second of audio), the numbers of `Comparison.scores` as means over the phrases, each with its
-    standard deviation as `..._sd`, `phrases` (how many), and the columns of `block_costs`.
+    Columns: `model`, `weights`, `decoder`, `synth`, `reverb` (parameters), `decoder_mmacs`, `synth_mmacs`,
+    `reverb_mmacs` (million multiply-accumulates a second of audio), the numbers of `Comparison.scores` as means over
+    the phrases, each with its standard deviation as `..._sd`, `phrases` (how many), and `compare_costs.COLUMNS`.
     """
     rows = []
     for entry in comparison.entries:
         weighed = footprint(entry.module)
-        scores = {measure: _scores(comparison, entry.label, measure) for measure in TO_TARGET + TO_TEACHER}
+        measured = {measure: scores(comparison, entry.label, measure) for measure in TO_TARGET + TO_TEACHER}
         rows.append(
             {
                 "model": entry.label,
                 "weights": entry.weights,
                 **weighed.parameters,
-                "decoder_mmacs": weighed.macs["decoder"] / 1e6,
-                **_means(scores),
+                **{f"{part}_mmacs": macs / 1e6 for part, macs in weighed.macs.items()},
+                **_means(measured),
                 "phrases": len(comparison.phrases),
             }
         )
@@ -164,49 +168,14 @@ def table(comparison: Comparison, costs: pandas.DataFrame | None = None) -> pand
     return found if costs is None else found.merge(costs, how="left", on="model")
 
 
-def _means(scores: dict[str, np.ndarray]) -> dict[str, float]:
+def _means(measured: dict[str, np.ndarray]) -> dict[str, float]:
     """Mean and standard deviation of each measure, over the phrases that it has a value for."""
     found = {}
-    for measure, values in scores.items():
+    for measure, values in measured.items():
         values = values[np.isfinite(values)]
         found[measure] = float(values.mean()) if values.size else np.nan
         found[f"{measure}_sd"] = float(values.std(ddof=1)) if values.size > 1 else np.nan
     return found
-
-
-def block_costs(entries: Sequence[Entry], results: pandas.DataFrame) -> pandas.DataFrame:
-    """What a block costs, for each board at the smallest block that was measured for all models there.
-
-    Args:
-        entries: the models; a result belongs to all that have its `model` as their name, for weights cost nothing.
-        results: as from `Results.pooled`.
-
-    Returns:
-        One row per model and board: `model` (its label), `board` (with its versions, if there are two of a name),
-        `clock`, `block` in samples, `threads`, `p50` in nanoseconds (virtual board: instructions), `rtf` (virtual
-        board: NaN), `peak_kb`. A board where none of the models was measured is left out.
-    """
-    results = results.loc[results["model"].isin([entry.name for entry in entries])]
-    parts = [(board, clock, part.to_dict("records")) for board, clock, part in boards(results)]
-    rows = []
-    for board, clock, part in parts:
-        again = [other for other, _, _ in parts].count(board) > 1
-        about = f" (Linux {part[0]['kernel']}, ONNX Runtime {part[0]['onnxruntime']})" if again else ""
-        for label, row in _at_common_block(entries, part):
-            figures = {key: row[key] for key in ("block", "threads", "p50", "rtf", "peak_kb")}
-            rows.append({"model": label, "board": board + about, "clock": clock, **figures})
-    columns = ["model", "board", "clock", "block", "threads", "p50", "rtf", "peak_kb"]
-    return pandas.DataFrame(rows, columns=pandas.Index(columns))
-
-
-def _at_common_block(entries: Sequence[Entry], part: list[dict]) -> list[tuple[str, dict]]:
-    """The rows of the smallest block, on the fewest threads, that all models in `part` have; none if there is none."""
-    everyone = {row["model"] for row in part}
-    for how in sorted({(row["precision"], row["threads"], row["block"]) for row in part}):
-        same = {row["model"]: row for row in part if (row["precision"], row["threads"], row["block"]) == how}
-        if same.keys() == everyone:
-            return [(entry.label, same[entry.name]) for entry in entries if entry.name in same]
-    return []
 
 
 def differences(comparison: Comparison) -> pandas.DataFrame:
@@ -219,13 +188,14 @@ def differences(comparison: Comparison) -> pandas.DataFrame:
     reference, rows = comparison.reference, []
     for label in comparison.rivals():
         for measure in PAIRED:
-            one, other = (_scores(comparison, who, measure) for who in (label, reference))
+            one, other = (scores(comparison, who, measure) for who in (label, reference))
             found = paired_difference(one, other)
             row = {"difference": found.mean, "low": found.low, "high": found.high, "phrases": found.phrases}
             rows.append({"model": label, "measure": measure, **row})
     return pandas.DataFrame(rows)
 
 
-def _scores(comparison: Comparison, label: str, measure: str) -> np.ndarray:
-    scores = comparison.scores
-    return np.array([value for model, value in zip(scores["model"], scores[measure], strict=True) if model == label])
+def scores(comparison: Comparison, label: str, measure: str) -> np.ndarray:
+    """A measure of a model, `(phrases,)`."""
+    found = comparison.scores
+    return np.array([value for model, value in zip(found["model"], found[measure], strict=True) if model == label])

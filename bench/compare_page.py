@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..models.features import Samples
 from ..models.spectral import magnitudes
 from .compare import Comparison
 from .compare_text import Told
-from .page import write_page
+from .page import Figure, write_page
 
 SHOWN = 3  # phrases
 SIZE = 1024  # of a spectrogram's window, 64 ms
@@ -26,14 +27,15 @@ COLOURS = 25  # 4 dB each: a picture of all colours takes more than twice the by
 GREY = "#767676"  # can be read on white and on black
 
 
-def write_html(comparison: Comparison, told: Told, path: Path) -> None:
-    """One self-contained file: what the terminal shows, and the first phrases with players and spectrograms."""
+def write_html(comparison: Comparison, told: Told, plots: Sequence[Figure], path: Path) -> None:
+    """One self-contained file: what the terminal shows, plots, the first phrases with players and spectrograms."""
     write_page(
         "compare.html.j2",
         path,
         teacher=comparison.entries[0].label,
         reference=comparison.reference,
         told=told,
+        plots=plots,
         floor_db=f"{FLOOR_DB:.0f}",
         top_db=f"{TOP_DB:.0f}",
         phrases=[

@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas
 
-from ..models.quality import AUDIBLE_DB, FEWEST_PHRASES
-from .compare import PAIRED, TO_TARGET, TO_TEACHER, Comparison
-from .results import INSTRUCTIONS
+from ..models.quality import AUDIBLE_DB, FEWEST_PHRASES, Difference, paired_difference
+from .compare import PAIRED, TO_TARGET, TO_TEACHER, Comparison, differences, scores
+from .compare_cost_text import cost_notes, cost_sentences, cost_tables, number
+from .console import count
+from .page import Table
 
 Row = dict[str, Any]
 
@@ -21,6 +23,8 @@ WEIGHT = {
     "synth": "synth parameters",
     "reverb": "reverb parameters",
     "decoder_mmacs": "decoder MMAC/s",
+    "synth_mmacs": "synth MMAC/s",
+    "reverb_mmacs": "reverb MMAC/s",
 }
 MEASURES = {
     "mss": ("MSS", ""),
@@ -33,15 +37,14 @@ MEASURES = {
     "teacher_mss": ("MSS to the teacher", ""),
     "teacher_lsd_db": ("LSD to the teacher", "dB"),
 }
-NOTES = (
-    "x: times the teacher's; MMAC/s: million multiply-accumulates a second of audio",
+NOTE = "x: times the teacher's; MMAC/s: million multiply-accumulates a second of audio"
+HEARD = (
     "MSS, LSD (log-spectral distance) and errors: against the recordings unless it says otherwise, 0 is the same; mean "
     "± standard deviation over {phrases}, each of which counts once",
     "pitch and loudness: the median error of a phrase's frames, of those where the recording has a pitch and is above "
     f"{AUDIBLE_DB:.0f} dB; the share of these in which the model has a pitch too, and only there its pitch is compared",
     "no Fréchet distance: no well-kept package carries an embedding's weights",
 )
-COUNTED = "on a virtual board, M instructions a block: a count that repeats, not the speed of any real board"
 PAIRED_NOTE = (
     "student minus {reference} on the same phrases, mean and 95 % interval (bootstrap, each by itself): "
     "below 0 is nearer"
@@ -49,50 +52,39 @@ PAIRED_NOTE = (
 
 
 @dataclass(frozen=True)
-class Text:
-    """A table: its headings, and its rows of as many cells."""
-
-    headings: list[str]
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
 class Told:
-    """All that is said of a comparison;"""
+    """All that is said of a comparison: what the models are, what they cost on each board, how they sound."""
 
-    main: Text
-    notes: list[str]
-    paired: Text
-    paired_note: str
     findings: list[str]
+    tables: list[Table]
+    notes: list[str]
+    paired: Table | None
+    """Differences in sound; None where nothing was played."""
+    paired_note: str
 
 
-def tell(comparison: Comparison, table: pandas.DataFrame, found: pandas.DataFrame) -> Told:
+def tell(comparison: Comparison, table: pandas.DataFrame) -> Told:
     """Say it.
 
     Args:
         comparison: whose numbers they are.
         table: as from `compare.table`.
-        found: as from `compare.differences`.
     """
     labels = [entry.label for entry in comparison.entries]
-    changes = _records(found)
+    changes = _records(differences(comparison)) if comparison.phrases else []
     costs = _records(table.dropna(subset=["board"])) if "board" in table else []
+    notes = [*cost_notes(labels, costs), *_notes(comparison)] if "board" in table else _notes(comparison)
     return Told(
-        main=Text(["", *labels], _rows(_records(table.drop_duplicates("model")), costs)),
-        notes=_notes(comparison, costs, has_costs="board" in table),
-        paired=Text(["", *comparison.rivals()], _difference_rows(changes)),
+        findings=[*_cost_findings(comparison, costs), *_findings(comparison, changes)],
+        tables=_tables(labels, _records(table.drop_duplicates("model")), costs, bool(comparison.phrases)),
+        notes=[NOTE, *notes],
+        paired=Table(["", *comparison.rivals()], _difference_rows(changes)) if changes else None,
         paired_note=PAIRED_NOTE.format(reference=comparison.reference),
-        findings=_findings(comparison, changes),
     )
 
 
 def _records(frame: pandas.DataFrame) -> list[Row]:
     return frame.to_dict("records")  # type: ignore[return-value]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def heading(measure: str) -> str:
@@ -101,40 +93,20 @@ def heading(measure: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def _rows(models: list[Row], costs: list[Row]) -> list[list[str]]:
-    """The main table: a line per figure, first its name with the unit, then each model's, the teacher's first."""
-    shown = [["weights", *(row["weights"].split(":")[0].split(",")[0] for row in models)]]
-    shown += [[title, *_beside_teacher([row[column] for row in models])] for column, title in WEIGHT.items()]
-    for board in dict.fromkeys(row["board"] for row in costs):
-        shown += _costs([row["model"] for row in models], [row for row in costs if row["board"] == board])
-    return shown + [[heading(m), *(_spread(row, m) for row in models)] for m in TO_TARGET + TO_TEACHER]
+def _tables(labels: list[str], models: list[Row], costs: list[Row], heard: bool) -> list[Table]:
+    """A line per figure, first its name with the unit, then each model's, the teacher's first."""
+    weights = [["weights", *(row["weights"].split(":")[0].split(",")[0] for row in models)]]
+    size = [[title, *_beside_teacher([row[column] for row in models])] for column, title in WEIGHT.items()]
+    sound = [[heading(m), *(_spread(row, m) for row in models)] for m in TO_TARGET + TO_TEACHER]
+    tables = [Table(["", *labels], weights + size), *cost_tables(labels, costs)]
+    return [*tables, Table(["sound", *labels], sound)] if heard else tables
 
 
-def _beside_teacher(values: Sequence[float], scale: float = 1) -> list[str]:
+def _beside_teacher(values: Sequence[float]) -> list[str]:
     """Each value, and how many times the first it is."""
     first = values[0]
     shares = [f" ({value / first:.3g} x)" if value > 0 and first > 0 else "" for value in values]
-    texts = ["-" if math.isnan(value) else _number(value / scale) for value in values]
-    return [texts[0], *map("".join, zip(texts[1:], shares[1:], strict=True))]
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 1000 or value == int(value) else f"{value:.3g}"
-
-
-def _costs(labels: list[str], rows: list[Row]) -> list[list[str]]:
-    """A board's lines: the cost of a block, and memory."""
-    first, by_label = rows[0], {row["model"]: row for row in rows}
-    threads = f", {first['threads']:.0f} threads" if first["threads"] > 1 else ""
-    counted = first["clock"] == INSTRUCTIONS
-    unit, column, scale = ("M instructions", "p50", 1e6) if counted else ("RTF", "rtf", 1)
-    where = f"{first['board']}, blocks of {first['block']:.0f}{threads}"
-    steps = [by_label[label][column] if label in by_label else math.nan for label in labels]
-    memory = [f"{by_label[label]['peak_kb'] / 1024:.1f}" if label in by_label else "-" for label in labels]
-    return [
-        [f"p50 on {where} ({unit})", *_beside_teacher(steps, scale)],
-        [f"peak memory on {where} (MB)", *memory],
-    ]
+    return [number(first), *(number(value) + share for value, share in zip(values[1:], shares[1:], strict=True))]
 
 
 def _spread(row: Row, column: str) -> str:
@@ -157,8 +129,33 @@ def _interval(row: Row) -> str:
     return mean if math.isnan(row["low"]) else f"{mean} ({row['low']:+.2f} to {row['high']:+.2f})"
 
 
+def _cost_findings(comparison: Comparison, costs: list[Row]) -> list[str]:
+    """Sentences about cost; the first of each student goes on with how it sounds beside the teacher."""
+    teacher, *students = comparison.entries
+    said = cost_sentences(teacher.label, costs)
+    for entry in students:
+        if entry.label in said and entry.is_trained and teacher.is_trained:
+            said[entry.label][0] += _farther(
+                paired_difference(*(scores(comparison, e.label, "mss") for e in (entry, teacher)))
+            )
+    return [line for entry in students for line in said.get(entry.label, [])]
+
+
+def _farther(found: Difference) -> str:
+    """`; it is 0.56 farther from the recordings in MSS (0.40 to 0.71)`; nothing where an interval can't be told."""
+    low, high = found.low, found.high
+    if math.isnan(low):
+        return ""
+    if low <= 0 <= high:
+        return f"; their MSS shows no difference ({low:+.2f} to {high:+.2f})"
+    side, (low, high) = ("farther from", (low, high)) if low > 0 else ("nearer to", (-high, -low))
+    return f"; it is {abs(found.mean):.2f} {side} the recordings in MSS ({low:.2f} to {high:.2f})"
+
+
 def _findings(comparison: Comparison, found: list[Row]) -> list[str]:
     """What the differences say, a sentence for each student, and what is untrained."""
+    if not found:
+        return []
     names = [entry.label for entry in comparison.entries if not entry.is_trained]
     warning = [f"untrained, so that how they sound says nothing: {', '.join(names)}"] if names else []
     return [
@@ -208,12 +205,8 @@ def _change(row: Row) -> str:
     return f"{size} {'lower' if is_lower else 'higher'}" + ("" if math.isnan(low) else f" ({low:.2f} to {high:.2f})")
 
 
-def _notes(comparison: Comparison, costs: list[Row], *, has_costs: bool) -> list[str]:
-    """What is to be known about the main table."""
-    said = [note.format(phrases=_count(len(comparison.phrases), "test phrase")) for note in NOTES]
-    if any(row["clock"] == INSTRUCTIONS for row in costs):
-        said.append(COUNTED)
-    without = [entry.label for entry in comparison.entries if entry.label not in [row["model"] for row in costs]]
-    if has_costs and without:
-        said.append(f"no cost of {', '.join(without)}: measure all models at one block with tonearm sweep")
+def _notes(comparison: Comparison) -> list[str]:
+    """What is to be known about how the models sound, and about their weights."""
+    heard = HEARD if comparison.phrases else ()
+    said = [note.format(phrases=count(len(comparison.phrases), "test phrase")) for note in heard]
     return said + [f"{entry.label}: {entry.weights}" for entry in comparison.entries]

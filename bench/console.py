@@ -143,6 +143,11 @@ def say(text: str, seconds: float | None = None) -> None:
     err.print(f"{text}{took}", soft_wrap=True)
 
 
+def count(number: int, what: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def one_line(text: str) -> str:
     """What an error says, without anything that would move the cursor."""
     return printable(" ".join(text.split()))

@@ -40,6 +40,7 @@ COMMANDS = (
     "sweep",
     "report",
     "compare",
+    "gate",
     "board",
     "demo",
 )

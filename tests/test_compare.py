@@ -18,13 +18,13 @@ from made_results import entry, samples
 from tonearm.bench.compare import (
     Comparison,
     Entry,
-    block_costs,
     compare,
     differences,
     instrument_of,
     read_entries,
     table,
 )
+from tonearm.bench.compare_costs import block_costs
 from tonearm.bench.compare_page import wav, write_html
 from tonearm.bench.compare_text import sentence, tell
 from tonearm.bench.errors import BenchError
@@ -94,7 +94,7 @@ def test_one_student_alone_is_compared_with_the_teacher(comparison: Comparison) 
 
 
 def test_a_block_costs_what_it_costs_at_the_smallest_that_all_have(entries: list[Entry], results: Path) -> None:
-    found = block_costs(entries, load(results).pooled())
+    found = block_costs(entries, load(results))
     assert found[["model", "board", "block"]].to_numpy().tolist() == [
         ["hpn-44", "pi", 256],
         ["hpn-reduced", "pi", 256],
@@ -104,12 +104,14 @@ def test_a_block_costs_what_it_costs_at_the_smallest_that_all_have(entries: list
 
 
 def test_costs_are_said_in_their_unit_and_a_count_is_no_time(comparison: Comparison, results: Path) -> None:
-    found = table(comparison, block_costs(comparison.entries, load(results).pooled()))
-    told = tell(comparison, found, differences(comparison))
-    lines = {row[0]: row[1:] for row in told.main.rows}
-    assert lines["p50 on pi, blocks of 256 (RTF)"] == ["0.0643", "0.0643 (1 x)", "-"]
-    assert lines["p50 on virtual, blocks of 64 (M instructions)"] == ["-", "1.03", "-"]
-    assert lines["peak memory on pi, blocks of 256 (MB)"] == ["48.8", "48.8", "-"]
+    found = table(comparison, block_costs(comparison.entries, load(results)))
+    told = tell(comparison, found)
+    boards = {each.headings[0]: {row[0]: row[1:] for row in each.rows} for each in told.tables}
+    assert boards["on pi"]["p50, back to back, block 256 (ms)"] == ["1.03", "1.03 (1 x, 1 to 1)", "-"]
+    assert boards["on pi"]["RTF, back to back, block 256"] == ["0.0643", "0.0643", "-"]
+    assert boards["on pi"]["peak memory (MB)"] == ["48.8", "48.8 (1 x)", "-"]
+    assert boards["on virtual"]["p50, back to back, block 64 (M instructions)"] == ["-", "1.03", "-"]
+    assert not [line for line in boards["on virtual"] if "RTF" in line or "smallest" in line]
     assert any("not the speed of any real board" in note for note in told.notes)
     assert any("no cost of wavetable-reduced" in note for note in told.notes)
     assert any("no Fréchet distance" in note for note in told.notes)
@@ -156,7 +158,7 @@ def test_a_sound_above_full_scale_is_scaled_and_any_other_is_not() -> None:
 def test_the_page_is_whole_in_itself_and_has_a_player_and_a_picture_for_each_sound(
     comparison: Comparison, tmp_path: Path
 ) -> None:
-    write_html(comparison, tell(comparison, table(comparison), differences(comparison)), tmp_path / "a" / "c.html")
+    write_html(comparison, tell(comparison, table(comparison)), [], tmp_path / "a" / "c.html")
     page = (tmp_path / "a" / "c.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "color-scheme: light dark" in page and "width=device-width" in page
@@ -183,7 +185,7 @@ def test_the_command_compares_and_writes_what_it_is_told(results: Path, tmp_path
     done = tonearm(results, *models, "--phrases", 1, *files)
     assert re.search(r"decoder parameters +7510 +6150 \(0\.819 x\)", done.stdout)
     assert "wavetable-reduced beside hpn-reduced: MSS " in done.stdout
-    assert "p50 on virtual, blocks of 64 (M instructions)" in done.stdout
+    assert "p50, back to back, block 64 (M instructions)" in done.stdout
     written = pandas.read_csv(tmp_path / "c.csv")
     assert set(written["model"]) == {"hpn-reduced", "wavetable-reduced"}
     assert "<audio" in (tmp_path / "c.html").read_text()

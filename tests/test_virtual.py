@@ -12,7 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tonearm.bench.bundles import export_model
+from tonearm.bench.compare import read_entries
+from tonearm.bench.compare_costs import block_costs
 from tonearm.bench.deploy import Deployed, deploy
+from tonearm.bench.gate import SAME, gate
 from tonearm.bench.plan import Plan
 from tonearm.bench.render import render_on
 from tonearm.bench.results import INSTRUCTIONS, load, read_cases
@@ -91,6 +95,21 @@ def test_a_case_measured_twice_costs_the_same_instructions(golden_bundle: Bundle
     assert first["clock"] == INSTRUCTIONS
     assert first["mips"] > 0 and np.isnan(first["rtf"])
     assert first["denormals_flushed"]
+
+
+def test_a_teacher_and_a_student_compared_twice_are_the_same_to_a_thousandth(
+    golden_bundle: Bundle, tmp_path: Path
+) -> None:
+    student, _ = export_model("wavetable-reduced", tmp_path / "student", [64], quiet)
+    ratios = []
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        sweep(NAME, [golden_bundle, student], Plan(blocks=(64,), output=folder), quiet)
+        entries = read_entries(["hpn-reduced", "wavetable-reduced"], lambda line: None)
+        ratios.append(block_costs(entries, load(folder))["p50_ratio"].iloc[1])
+    assert ratios[1] / ratios[0] == pytest.approx(1, abs=1e-3)
+    assert abs(ratios[0] - 1) > 0.01  # else one model was measured twice
+    changes = gate(load(tmp_path / "first"), load(tmp_path / "second")).changes
+    assert [change.measure for change in changes if change.verdict != SAME] == []
 
 
 def test_releases_survive_a_stop_and_a_start(golden_bundle: Bundle, deployed: Deployed) -> None:

@@ -1,0 +1,176 @@
+"""Old results against new ones: which cases got slower or larger than their own noise explains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .columns import INSTRUCTIONS, TIME
+from .console import count
+from .errors import BenchError
+from .frames import Results
+from .pooling import SAME_BOARD, Row
+from .stats import compare_cases, noise
+
+# Counts of instructions, and the memory of a virtual board, repeat to 0.03 %; medians of times move by percents.
+FLOORS = {INSTRUCTIONS: 0.005, TIME: 0.05}
+NOISES = 3  # so many times its own noise may a case change
+STEP = "p50"
+ONCE = ("first", "session")  # measured once a run; of time, three in a row may be alike and the next four times as long
+SIZES = ("peak_kb", "model_kb", "file_bytes")
+MEASURES = {
+    STEP: "p50",
+    "first": "first step",
+    "session": "session",
+    "peak_kb": "peak memory",
+    "model_kb": "memory of the model",
+    "file_bytes": "file",
+}
+CASE = ["engine", "model", "precision", "block", "threads", "mode"]
+SLOWER, LARGER, FASTER, SMALLER, SAME = "slower", "larger", "faster", "smaller", "same"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A measure of a case in both results.
+
+    Attributes:
+        case: in words.
+        clock: what its times are.
+        measure: a key of `MEASURES`.
+        old: before, in the unit of `bench.columns`.
+        new: now.
+        ratio: new / old; of three repeats or more the mean of their ratios.
+        allowed: how far from 1 the ratio may be, as a share.
+    """
+
+    case: str
+    clock: str
+    measure: str
+    old: float
+    new: float
+    ratio: float
+    allowed: float
+
+    @property
+    def verdict(self) -> str:
+        """`slower`, `larger`, `faster`, `smaller`, or `same` within what is allowed."""
+        more, less = (LARGER, SMALLER) if self.measure in SIZES else (SLOWER, FASTER)
+        if abs(self.ratio - 1) <= self.allowed:
+            return SAME
+        return more if self.ratio > 1 else less
+
+
+@dataclass(frozen=True)
+class Gated:
+    """All changes, and in words the cases that are in one of the results only."""
+
+    changes: Sequence[Change]
+    only_old: Sequence[str]
+    only_new: Sequence[str]
+
+
+def gate(old: Results, new: Results, different: bool = False) -> Gated:
+    """Compare each case that is in both: same board, engine, model, precision, block, threads and mode.
+
+    Weights and the number of steps may be others, where no case has the same; counts of instructions are compared for
+    the same number of steps only, as they depend on how far the clip was played.
+
+    Args:
+        old: measured before.
+        new: measured now.
+        different: compare even across kernels, Pythons or ONNX Runtimes of a board.
+
+    Raises:
+        BenchError: no case is in both.
+        ResultsError: samples are damaged or missing.
+    """
+    pairs, only_old, only_new = _pairs(_records(old), _records(new), different)
+    if not pairs:
+        raise BenchError("no case is in both: measure the same models, blocks, threads and modes on the same board")
+    changes = [change for a, b in pairs for change in _changes(old, a, new, b)]
+    return Gated(changes, [describe(row) for row in only_old], [describe(row) for row in only_new])
+
+
+def describe(row: Row) -> str:
+    """`hpn-reduced-flute, block 64, paced, on pi`; what is usual is left out."""
+    unusual = [row["precision"]] if row["precision"] != "fp32" else []
+    unusual += [row["engine"]] if row["engine"] != "onnxruntime" else []
+    unusual += [count(row["threads"], "thread")] if row["threads"] != 1 else []
+    mode = [row["mode"]] if row["clock"] == TIME else []
+    return ", ".join([row["model"], f"block {row['block']}", *mode, *unusual, f"on {row['board']}"])
+
+
+def _records(results: Results) -> list[Row]:
+    return results.pooled().to_dict("records")  # type: ignore[return-value]
+
+
+def _pairs(old: list[Row], new: list[Row], different: bool) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
+    """What is to be compared, and what is on one side only; of several that fit, the newest."""
+    before, now = _by_case(old, different), _by_case(new, different)
+    pairs = []
+    for key in before.keys() & now.keys():
+        same = before[key].keys() & now[key].keys()
+        chosen = [(one, one) for one in same] or [(list(before[key])[-1], list(now[key])[-1])]
+        pairs += [(before[key][one], now[key][other]) for one, other in chosen]
+    gone, come = (
+        [row for key in a.keys() - b.keys() for row in a[key].values()] for a, b in ((before, now), (now, before))
+    )
+    return sorted(pairs, key=lambda pair: _order(pair[1])), sorted(gone, key=_order), sorted(come, key=_order)
+
+
+def _order(row: Row) -> list[Any]:
+    return [row[name] for name in ["board", *CASE, "weights", "steps_asked"]]
+
+
+def _by_case(rows: list[Row], different: bool) -> dict[tuple, dict[tuple, Row]]:
+    """What makes it the same case -> weights and steps -> row."""
+    found: dict[tuple, dict[tuple, Row]] = {}
+    for row in rows:
+        board = [row[name] for name in (["board", "clock"] if different else SAME_BOARD)]
+        steps = row["steps_asked"] if row["clock"] == INSTRUCTIONS else None
+        key = (*board, *(row[name] for name in CASE), steps)
+        found.setdefault(key, {})[row["weights"], row["steps_asked"]] = row
+    return found
+
+
+def _changes(old: Results, before: Row, new: Results, now: Row) -> list[Change]:
+    clock, found = now["clock"], []
+    for measure in MEASURES:
+        sides = _repeats(old, before, measure), _repeats(new, now, measure)
+        ratio = compare_cases(*sides).value if all(np.min(one) > 0 for side in sides for one in side) else math.nan
+        allowed = max(FLOORS[clock], *(NOISES * _noise(side, measure, clock) for side in sides))
+        if measure == STEP and clock == TIME:
+            allowed = max(allowed, *(_unseen(row) for row in (before, now)))
+        if math.isfinite(ratio + allowed):
+            found.append(Change(describe(now), clock, measure, before[measure], now[measure], ratio, allowed))
+    return found
+
+
+def _repeats(results: Results, row: Row, measure: str) -> list[np.ndarray]:
+    """A measure of each run: all its steps, or one value."""
+    runs = results.repeats(row["case"])
+    if measure == STEP:
+        return [results.samples(run)["step_ns"] for run in runs]
+    cases = results.cases.set_index("case")
+    return [np.array([cases.loc[run, measure]], np.float64) for run in runs]
+
+
+def _noise(repeats: list[np.ndarray], measure: str, clock: str) -> float:
+    """As a share; infinite where that can't be told."""
+    if clock == TIME and measure in ONCE:
+        return math.inf
+    if len(repeats) == 1 and (clock == INSTRUCTIONS or measure in SIZES):
+        return 0.0  # of one run of a count, what varies is the clip
+    found = noise(repeats)
+    return math.inf if math.isnan(found) else found
+
+
+def _unseen(row: Row) -> float:
+    """What an empty step takes, as a share of a step: a difference below that is not seen."""
+    share = row["floor_p50"] / row["p50"]
+    return share if math.isfinite(share) else 0.0
