@@ -22,11 +22,15 @@ ONCE = {
     "weight_bytes": "weights (MB)",
     "file_bytes": "file: weights and graph (MB)",
 }
-NOTES = (
+MEMORY = (
     "memory of the model: private, after the run less after importing ONNX Runtime; weights mapped from the file count "
-    "in the peak only",
+    "in the peak only"
+)
+TIMED = (
+    "burst: steps back to back; paced: on the audio clock",
     "smallest block: of those measured on the audio clock, the smallest without a miss, and how long that was; "
     "tonearm sweep --smallest-block searches for it",
+    "p99.9 without a ratio: too few steps, or the models differ by less than the longest step with nothing in it",
 )
 COUNTED = "on a virtual board, M instructions: a count that repeats to 0.1 %, not the speed of any real board"
 FEW = (
@@ -34,7 +38,6 @@ FEW = (
     f"(tonearm sweep --repeats {REPEATS})"
 )
 INTERVALS = f"intervals: 95 %, of {REPEATS} runs or more; of p99.9 at least 90 %, as if steps were independent"
-TAIL = "p99.9 without a ratio: too few steps, or the models differ by less than the longest step with nothing in it"
 
 
 def number(value: float) -> str:
@@ -66,7 +69,8 @@ def _step_lines(labels: Sequence[str], by_label: dict[str, Row]) -> list[list[st
     first = next(iter(by_label.values()))
     scale, unit = _time(first)
     threads = f", {first['threads']:.0f} threads" if first["threads"] > 1 else ""
-    where = f", {MODES[first['mode']]}, block {first['block']:.0f}{threads}"
+    mode = f", {first['mode']}" if first["clock"] == TIME else ""
+    where = f"{mode}, block {first['block']:.0f}{threads}"
     lines = [_line(f"p50{where}{unit}", "p50", scale, labels, by_label)]
     if first["clock"] == TIME:
         lines.append(_line(f"p99.9{where}{unit}", "p99.9", scale, labels, by_label))
@@ -116,10 +120,10 @@ def _smallest(row: Row) -> str:
 
 def cost_notes(labels: Sequence[str], costs: Sequence[Row]) -> list[str]:
     """What is to be known about the tables."""
-    said = [*NOTES] if costs else []
+    said = [MEMORY] if costs else []
     timed = [row["repeats"] for row in costs if row["clock"] == TIME]
     if timed:
-        said += [INTERVALS if min(timed) >= REPEATS else FEW, TAIL]
+        said += [*TIMED, INTERVALS if min(timed) >= REPEATS else FEW]
     if any(row["clock"] == INSTRUCTIONS for row in costs):
         said.append(COUNTED)
     without = [label for label in labels if label not in [row["model"] for row in costs]]
