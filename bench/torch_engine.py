@@ -151,7 +151,6 @@ def _measure(bundle: Bundle, request: dict[str, Any], record: dict[str, Any], ar
         return opened[0]
 
     found = measure_case(bundle, request, record, arrays, open_stream)
-    record["memory"]["run"] = memory()
     write_arrays(Path(request["samples"]), found)
     from ..runtime.parity import check_parity
 

@@ -16,6 +16,7 @@ from .clock import ticks
 from .counters import count_instructions
 from .errors import RunnerError
 from .measure import measure, silent_blocks
+from .memory import memory
 from .telemetry import COLUMNS, read, watched
 
 MODES = ("burst", "paced")
@@ -29,7 +30,7 @@ def measure_case(
     arrays: dict[str, np.ndarray],
     open_stream: Callable[[], Any],
 ) -> dict[str, np.ndarray]:
-    """Measure what the request says, on the golden controls; `granted` is added to the record.
+    """Measure what the request says, on the golden controls; `granted` and `memory` of the run go into the record.
 
     Args:
         bundle: what is played.
@@ -52,8 +53,9 @@ def measure_case(
         instructions, said = count_instructions()  # before ONNX Runtime's threads, which it counts too
         if request.get("tune"):
             refused |= granted.ask(request["threads"], paced)
+        stream = open_stream()
         found = measure(
-            open_stream(),
+            stream,
             signals,
             arrays,
             ticks(request["block"], bundle.sample_rate) if paced else None,
@@ -61,6 +63,7 @@ def measure_case(
             lambda: granted.lock_memory(refused) if request.get("tune") else None,
             request.get("stop_after_misses", 0),
         )
+        record["memory"]["run"] = memory()  # while the stream is there
         record["granted"] = {**granted.granted(refused, system), "instructions": said}
     output = bundle.outputs[0]
     found["silent"] = silent_blocks(golden[output.name], request["block"] // bundle.hop * output.width)

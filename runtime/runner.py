@@ -56,7 +56,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         tasks[request["task"]](bundle, request, record)
     else:
         raise RunnerError(f"unknown task {request['task']!r}: deploy again")
-    record["memory"]["run"] = memory()
+    record["memory"].setdefault("run", memory())
     return record
 
 

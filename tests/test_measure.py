@@ -24,6 +24,7 @@ from tonearm.runtime.clip import read_arrays
 from tonearm.runtime.clock import sleep_until, ticks
 from tonearm.runtime.counters import count_instructions
 from tonearm.runtime.measure import COUNTERS, allocate, silent_blocks
+from tonearm.runtime.memory import memory
 from tonearm.runtime.stream import Stream
 
 BLOCK = 64
@@ -63,7 +64,7 @@ def ask(**changes: Any) -> dict[str, Any]:
 
 def measured(bundle: Bundle, stream: type[Stream] = Stream, **changes: Any) -> tuple[dict[str, np.ndarray], dict]:
     """What is found, and the record."""
-    request, record = ask(**changes), {}
+    request, record = ask(**changes), {"memory": {}}
     arrays = allocate(request["steps"], request["warmup"], request["floor"])
     found = measure_case(bundle, request, record, arrays, lambda: stream(bundle, request["block"], request["threads"]))
     return found, record
@@ -156,6 +157,17 @@ def test_the_state_is_that_of_a_stream_that_has_just_begun(golden_bundle: Bundle
         fresh.step()
     for name, value in fresh.states().items():
         assert np.array_equal(streams[0].states()[name], value), name
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_memory_of_the_run_is_that_with_the_model_in_it(golden_bundle: Bundle) -> None:
+    class Heavy(Stream):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.weights = np.ones(50 << 20, np.uint8)
+
+    _, record = measured(golden_bundle, Heavy)
+    assert record["memory"]["run"]["private_kb"] - memory()["private_kb"] > 40_000
 
 
 @pytest.fixture
