@@ -8,11 +8,16 @@ paper's code's: an A-weighted mean of a spectrum in dB.
 
 from __future__ import annotations
 
+import fcntl
+import functools
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import platformdirs
 import soundfile
 from numpy.typing import NDArray
 
@@ -161,10 +166,7 @@ def pitch_hz(samples: Samples, report: Report = lambda text, done, total: None) 
 
 def _tracked(samples: Samples) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """The pitch of each frame, and whether there is one; without one, it is a guess."""
-    librosa = _librosa()
-    how = {"sr": SAMPLE_RATE, "fmin": LOWEST_HZ, "fmax": HIGHEST_HZ, "frame_length": PITCH_WINDOW, "hop_length": HOP}
-    tracked, voiced, _ = librosa.pyin(samples, resolution=PITCH_STEPS, fill_na=None, **how)
-    fine = librosa.yin(samples, **how)
+    tracked, voiced, fine = _followed(_librosa(), samples)
     near = np.abs(np.log2(fine / tracked)) < PITCH_STEPS / 12
     return np.where(near, fine, tracked), voiced
 
@@ -177,9 +179,27 @@ def _held(pitch: NDArray[np.floating], voiced: NDArray[np.bool_]) -> NDArray[np.
     return pitch[np.maximum(last, np.argmax(voiced))]
 
 
-def _librosa():
-    try:
-        import librosa
-    except ImportError as error:
-        raise RecordingError("analysing a recording needs librosa: pip install 'tonearm[train]'") from error
+def _followed(librosa: Any, samples: Samples) -> tuple[NDArray, NDArray, NDArray]:
+    """Of each frame pYIN's pitch, whether it has one, and YIN's pitch."""
+    how = {"sr": SAMPLE_RATE, "fmin": LOWEST_HZ, "fmax": HIGHEST_HZ, "frame_length": PITCH_WINDOW, "hop_length": HOP}
+    tracked, voiced, _ = librosa.pyin(samples, resolution=PITCH_STEPS, fill_na=None, **how)
+    return tracked, voiced, librosa.yin(samples, **how)
+
+
+@functools.cache
+def _librosa() -> Any:
+    """librosa with everything compiled that we use of it, by one process at a time.
+
+    Two that fill Numba's cache at once can leave it so that every later use of it crashes (numba 0.68, at address 0).
+    """
+    folder = Path(platformdirs.user_cache_dir("tonearm")) / "numba"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            import librosa
+        except ImportError as error:
+            raise RecordingError("analysing a recording needs librosa: pip install 'tonearm[train]'") from error
+        _followed(librosa, np.zeros(2 * PITCH_WINDOW, np.float32))
     return librosa

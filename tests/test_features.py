@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +208,15 @@ def test_a_recording_of_another_form_is_refused_with_the_command_that_converts_i
     assert str(error.value).startswith(f"{path} {said}: ffmpeg ")
     command = shlex.split(str(error.value).split(": ", 1)[1])
     assert command == ["ffmpeg", "-i", str(path), "-ac", "1", "-ar", "16000", "it's my take-16000.wav"]
+
+
+ANALYSE = "import numpy; from tonearm.models.features import analyse; analyse(numpy.zeros(16_000, numpy.float32))"
+
+
+def test_processes_that_analyse_for_the_first_time_at_once_leave_a_cache_that_can_be_used(tmp_path: Path) -> None:
+    fresh = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    fresh.pop("NUMBA_CACHE_DIR", None)
+    first = [subprocess.Popen([sys.executable, "-c", ANALYSE], env=fresh) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in first] == [0, 0]
+    assert list(tmp_path.rglob("*.nbi"))
+    subprocess.run([sys.executable, "-c", ANALYSE], env=fresh, check=True, timeout=300)
