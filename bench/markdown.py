@@ -1,4 +1,4 @@
-"""GitHub's Markdown: tables, and text that is shown as it is."""
+"""Markdown as GitHub reads it: tables, and text that is shown as it is."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ def profile_case(
 
     Returns:
         `steps`; `step_ns`, the mean step while profiled; `plain_ns`, the median one without the profiler; `nodes`,
-        `{"name", "op", "part", "ns"}` each, their mean time in a step, less `profiler_ns`, what the profiler itself
-        adds to every node. On a virtual board times are instructions.
+        `{"name", "op", "part", "ns"}` each: its share of `plain_ns`, by its mean time while profiled less
+        `profiler_ns`, what the profiler itself adds to every node. On a virtual board times are instructions.
 
     Raises:
         AgentError: what the runner could not do, or what it says makes no sense.
@@ -92,7 +92,10 @@ def _checked(found: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("its nodes are no list, or too many, or none")
     profiler_ns = _whole(found["profiler_ns"])
     times = {key: _whole(found[key]) for key in ("steps", "step_ns", "plain_ns")}
-    return {**times, "profiler_ns": profiler_ns, "nodes": [_node(node, profiler_ns) for node in found["nodes"]]}
+    nodes = [_node(node, profiler_ns) for node in found["nodes"]]
+    scale = times["plain_ns"] / (sum(node["ns"] for node in nodes) or 1)
+    nodes = [{**node, "ns": round(node["ns"] * scale)} for node in nodes]
+    return {**times, "profiler_ns": profiler_ns, "nodes": nodes}
 
 
 def _node(found: dict[str, Any], profiler_ns: int) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import os
 import platform
 from collections.abc import Callable
 
-SYSCALL = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "armv7l": 364, "armv6l": 364, "i686": 336}
+SYSCALL = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "arm": 364, "i686": 336}
+# What a 32-bit Python on a 64-bit kernel is.
+NARROW = {"x86_64": "i686", "aarch64": "arm", "armv8l": "arm", "armv7l": "arm", "armv6l": "arm"}
 HARDWARE, INSTRUCTIONS = 0, 1
 INHERIT, EXCLUDE_KERNEL, EXCLUDE_HYPERVISOR = 1 << 1, 1 << 5, 1 << 6
 CLOSE_ON_EXEC = 1 << 3
@@ -43,8 +45,9 @@ def count_instructions() -> tuple[Callable[[], int] | None, str]:
     Returns:
         The function and `granted`, or None and why not.
     """
-    # A 32-bit Python on a 64-bit kernel makes the system calls of 32 bits.
-    machine = platform.machine() if ctypes.sizeof(ctypes.c_void_p) == 8 else "armv7l"
+    machine = platform.machine()
+    if ctypes.sizeof(ctypes.c_void_p) == 4:
+        machine = NARROW.get(machine, machine)
     if machine not in SYSCALL:
         return None, f"the system call is not known on {machine}"
     flags = INHERIT | EXCLUDE_KERNEL | EXCLUDE_HYPERVISOR

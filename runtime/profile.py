@@ -6,6 +6,7 @@ same steps are timed without it as well, and whoever reads the profile can tell 
 
 from __future__ import annotations
 
+import bisect
 import json
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,19 @@ def _event(found: dict[str, Any]) -> Any:
 
 def _outermost(events: list[Event]) -> list[Event]:
     """Without the nodes inside of others, which are counted with those."""
-    spans = [(start, end) for (_, _, op), start, end in events if op in CONTROL]
-    if not spans:
-        return events
-    return [event for event in events if not _inside(event, spans)]
+    spans: list[tuple[int, int]] = []
+    for start, end in sorted((start, end) for (_, _, op), start, end in events if op in CONTROL):
+        if not spans or start >= spans[-1][1]:
+            spans.append((start, end))
+        elif start == spans[-1][0]:  # the longer one holds the other
+            spans[-1] = (start, end)
+    starts = [start for start, _ in spans]
+    return [event for event in events if not _inside(event, spans, starts)]
 
 
-def _inside(event: Event, spans: list[tuple[int, int]]) -> bool:
+def _inside(event: Event, spans: list[tuple[int, int]], starts: list[int]) -> bool:
     (_, _, op), start, end = event
-    return any(first <= start < last and not (op in CONTROL and (start, end) == (first, last)) for first, last in spans)
+    nearest = bisect.bisect_right(starts, start) - 1
+    if nearest < 0 or start >= spans[nearest][1]:
+        return False
+    return not (op in CONTROL and (start, end) == spans[nearest])
