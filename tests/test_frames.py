@@ -248,6 +248,42 @@ def paths(value: Any, path: tuple = ()) -> list[tuple]:
     return [path, *(deeper for key, one in inside for deeper in paths(one, (*path, key)))]
 
 
+def hostile() -> dict[str, Any]:
+    """Wherever a board may write, it tries to move the cursor."""
+    case = measured()
+    case["record"] |= {"model": "hpn\x1b[31m", "onnxruntime": "1\x1b[2J", "python": "3\r"}
+    case["record"]["granted"] |= {"governor": "\x1b[A", "instructions": "\ud800", "refused": {"lock\x1b]": "\x07"}}
+    return case
+
+
+def test_what_a_board_says_moves_no_cursor(tmp_path: Path) -> None:
+    found = load(keep(tmp_path / "new", "a", hostile()))
+    assert json.dumps(found.entry("a"), ensure_ascii=False).isprintable()
+    assert found.cases[["model", "governor"]].to_numpy().tolist() == [["hpn?[31m", "?[A"]]
+    assert found.entry("a")["record"]["granted"]["refused"] == {"lock?]": "?"}
+    older = keep(tmp_path / "old", "a")
+    (older / CASES).write_text(json.dumps({"format": 2, "id": "a", **hostile()}) + "\n")
+    assert load(older).entry("a") == found.entry("a")
+
+
+@pytest.mark.parametrize(
+    "granted", ["x", [], None, {"refused": "x"}, {"refused": ["x"]}, {"refused": {"a": 1}}, {"instructions": 1}]
+)
+def test_what_a_board_granted_is_texts_or_refused(tmp_path: Path, granted: Any) -> None:
+    case = measured()
+    case["record"]["granted"] = granted
+    with pytest.raises(ResultsError, match="case a is no result"):
+        keep(tmp_path, "a", case)
+
+
+def test_a_line_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ResultsError, match="nested too deeply"):
+        keep(tmp_path, "a", measured() | {"deep": deep})
+
+
 JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.just([]), st.just({}), st.just([[]])
 )
