@@ -23,8 +23,9 @@ from .samples import Arrays, read_samples
 
 ORDER = ["board", "engine", "model", "precision", "mode", "threads", "block"]
 TABLES = ("cases", "steps", "telemetry")
-# What a step is counted in; what a case lacks makes its column float64, with NaN.
-STEP_TYPES = {"step": np.int32, **dict.fromkeys(COUNTERS, np.int32)}
+# What a step is counted in; what a case lacks makes its column float64, with NaN. All else is int64: a step times
+# its period in nanoseconds is soon beyond 2**31.
+STEP_TYPES = {**dict.fromkeys(COUNTERS, np.int32)}
 
 
 class Results:

@@ -182,6 +182,7 @@ def test_the_steps_are_those_on_disk(tmp_path: Path) -> None:
     for name, part in results.steps.groupby("case", observed=True):
         held = arrays[str(name)]
         assert part["step"].tolist() == list(range(len(part)))
+        assert (part["step"] * 10**9).tolist() == [10**9 * step for step in range(len(part))]
         for column in ("start_ns", "step_ns", "voluntary", "major_faults", "instructions"):
             assert part[column].tolist() == held[column].tolist()
             assert results.samples(str(name))[column].tolist() == held[column].tolist()
