@@ -179,5 +179,6 @@ def load(folder: Path | str, *more: Path | str, different: bool = False) -> Resu
     for one in map(Path, (folder, *more)):
         read[one] = [Run(case, _steps_file(one, case["id"])) for case in read_cases(one)]
         if not read[one]:
-            raise ResultsError(f"no results in {one}: measure first, with tonearm sweep -o {one}")
+            what = f"no results in {one}" if one.is_dir() else f"there is no folder {one}"
+            raise ResultsError(f"{what}: measure first, with tonearm sweep -o {one}")
     return Results(joined(read, different) if len(read) > 1 else read.popitem()[1])

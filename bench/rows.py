@@ -30,10 +30,15 @@ def refusing(case: dict[str, Any]) -> Iterator[None]:
 
 
 def case_row(case: dict[str, Any], samples: Arrays) -> dict[str, Any]:
-    """A case's row, by `CASE_COLUMNS`; `ResultsError` if the case is none, or its samples are not those of it."""
+    """A case's row, by `CASE_COLUMNS`, as if there were no other (`superseded` is False).
+
+    Raises:
+        ResultsError: the case is none, or its samples are not those of it.
+    """
     with refusing(case):
         row = {
             **_who(case),
+            "superseded": False,
             **_started(case["record"]["seconds"]),
             **cost(case, [samples]),
             **_counted(samples),

@@ -100,6 +100,7 @@ def test_counts_of_repeats_are_totals_extremes_those_of_all_the_rest_medians(tmp
     assert (row["first"], row["peak_kb"], row["throttled"], row["minor_faults"]) == (20, 70_000, 5, 42)
     assert (row["frequency_min_mhz"], row["frequency_max_mhz"]) == (1050, 1070)
     assert (row["measured_at"], row["case"]) == (1e9 + 2, "r2")
+    assert math.isnan(row["celsius_start"]) and math.isnan(row["pressure_cpu"])  # of no run
 
 
 @pytest.mark.parametrize("change", ["release", "runtime", "runner", "tune", "hostname"])
@@ -112,6 +113,7 @@ def test_what_was_measured_with_something_older_is_not_pooled(tmp_path: Path, ch
     assert len(results.cases) == 2
     assert results.pooled()[["case", "repeats"]].to_numpy().tolist() == [["new", 1]]
     assert results.repeats("old") == ["old"]
+    assert dict(results.cases[["case", "superseded"]].to_numpy().tolist()) == {"old": True, "new": False}
 
 
 @pytest.mark.parametrize(
@@ -343,7 +345,7 @@ def test_folders_of_different_boards_of_one_name_are_not_put_together_unless_tol
     tmp_path: Path, fact: str, value: str
 ) -> None:
     folders = two(tmp_path, **{fact: value})
-    with pytest.raises(ResultsError, match=rf"pi .* has {fact} .* in .*one, {value} in .*two"):
+    with pytest.raises(ResultsError, match=rf"pi .* has {fact} .* in .*one, {value} in .*two: .* \(--different, or"):
         load(*folders)
     results = load(*folders, different=True)
     assert results.pooled()["repeats"].tolist() == [1, 1]
@@ -398,6 +400,6 @@ def test_a_step_takes_less_than_eighty_bytes_of_memory(tmp_path: Path) -> None:
 
 
 def test_no_results_are_no_runs(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"no results in .*empty"):
+    with pytest.raises(ResultsError, match=r"there is no folder .*empty"):
         load(keep(tmp_path / "full", "a"), tmp_path / "empty")
     assert Results([Run({"id": "a"}, tmp_path)]).entry("a") == {"id": "a"}
