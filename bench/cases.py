@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..device.boards import is_virtual
 from ..device.errors import AgentError
+from ..device.facts import printable
 from ..device.releases import TASK_SECONDS, release_path, run_task
 from ..runtime.bundle import Bundle
 from ..runtime.clip import read_arrays
 from .columns import BURST
 from .console import one_line, say
 from .results import INSTRUCTIONS, SAMPLES, TIME, append
+from .samples import Arrays, read_samples
 from .torch_engine import measure_here, torch_version
 from .visit import Visit
 
@@ -98,7 +98,7 @@ def _request(there: Visit, case: Case) -> dict[str, Any]:
 
 def measure(
     there: Visit, case: Case, folder: Path, cooldown: dict[str, Any] | None = None, profile: bool = False
-) -> dict[str, np.ndarray]:
+) -> Arrays:
     """Measure a case in a fresh process; its result is on disk when this returns.
 
     Args:
@@ -110,11 +110,20 @@ def measure(
 
     Returns:
         The arrays that the runner gave.
+
+    Raises:
+        AgentError: the runner failed, or answered something else than it was asked; nothing is kept of it.
+        ResultsError: what it answered is no result; nothing is kept of it.
     """
     request = _request(there, case)
     deadline = TASK_SECONDS + SLOWEST_RTF * (case.steps + request["warmup"]) * case.period
     with there.held.quietly(deadline):
         record, samples = _run(there, case, request, deadline)
+    arrays = read_samples(io.BytesIO(samples), f"{there.connection.name}: what {case} gave")
+    try:
+        check_answer(case, request, record, arrays["step_ns"].size)
+    except AgentError as error:
+        raise AgentError(f"{there.connection.name}: {error}") from error
     more = {
         "cooldown": cooldown,
         "profile": _profile(there, case, deadline) if profile else None,
@@ -122,7 +131,20 @@ def measure(
     }
     entry = {**_entry(there, case, record), **{key: value for key, value in more.items() if value is not None}}
     append(folder, identity(there, case), entry, samples)
-    return read_arrays(io.BytesIO(samples))
+    return arrays
+
+
+def check_answer(case: Case, request: dict[str, Any], record: dict[str, Any], steps: int) -> None:
+    """`AgentError` unless a record and its number of timed steps are of this case and this request."""
+    echo = record.get("request")
+    echo = echo if isinstance(echo, dict) else {}
+    pairs = {key: (echo.get(key), asked) for key, asked in request.items()}
+    pairs |= {"model": (record.get("model"), case.bundle.name), "bundle": (record.get("digest"), case.bundle.digest)}
+    wrong = [f"{key} {said!r:.40}, not {asked!r:.40}" for key, (said, asked) in pairs.items() if said != asked]
+    if steps > case.steps or (steps < case.steps and not case.stop_after_misses):
+        wrong.append(f"{steps} steps, not {case.steps}")
+    if wrong:
+        raise AgentError(printable(f"{case}: the runner did something else than it was asked: {', '.join(wrong)}"))
 
 
 def _run(there: Visit, case: Case, request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], bytes]:
@@ -148,7 +170,7 @@ def _profile(there: Visit, case: Case, deadline: float) -> dict[str, Any] | None
         return None
 
 
-def kept(there: Visit, case: Case, folder: Path) -> dict[str, np.ndarray]:
+def kept(there: Visit, case: Case, folder: Path) -> Arrays:
     """The arrays of a case that has been measured before."""
     return read_arrays(folder / SAMPLES / f"{identity(there, case)}.npz")
 

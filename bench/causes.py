@@ -230,10 +230,11 @@ def _watched(arrays: Arrays, start_ns: np.ndarray) -> Arrays:
     frequency = table[:, FREQUENCY]
     if not np.all(np.isnan(frequency)):
         had["frequency drop"] = _nearest(frequency <= DROP * np.nanmedian(frequency), times, start_ns)
-    if not np.all(np.isnan(table[:, THROTTLED])):
-        bits = np.nan_to_num(table[:, THROTTLED]).astype(np.int64)
+    looks = ~np.isnan(table[:, THROTTLED])  # one that failed says nothing: bits after it are not new
+    if np.any(looks):
+        bits, at = table[looks, THROTTLED].astype(np.int64), times[looks]
         new = np.append(0, bits[1:] & ~bits[:-1])
-        had["throttled"] = _nearest(bits & NOW > 0, times, start_ns) | _within(new > NOW, times, start_ns)
+        had["throttled"] = _nearest(bits & NOW > 0, at, start_ns) | _within(new > NOW, at, start_ns)
     for cause, column in PRESSURE.items():
         stalled = np.diff(table[:, column], prepend=np.nan) / np.diff(times, prepend=np.nan) * 1e3  # share of the time
         if not np.all(np.isnan(stalled)):

@@ -41,6 +41,7 @@ CASE_COLUMNS = {
     "mode": "burst: steps back to back; paced: on the audio clock",
     "protocol": "published one that it was measured under: ddx7, paper; else empty",
     "repeat": "from 0",
+    "superseded": "whether a newer measurement of the case, with another bundle, software or request, counts instead",
     "steps_asked": "timed steps that were asked for",
     "n": "timed steps",
     "measured_at": "seconds since 1970, UTC",
@@ -106,7 +107,7 @@ CASE_COLUMNS = {
     "hostname": "the board's own name",
 }
 POOLED_COLUMNS = {
-    **{name: text for name, text in CASE_COLUMNS.items() if name != "repeat"},
+    **{name: text for name, text in CASE_COLUMNS.items() if name not in ("repeat", "superseded")},
     "repeats": "runs that were pooled",
     "p50_repeats": "ns; p50 of each, in order",
 }

@@ -175,6 +175,8 @@ def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
         say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {plan.output}")
     if any(tally.measured or tally.kept for tally in swept.values()):
         found = results.load(plan.output)
+        if older := sum(found.cases["superseded"].tolist()):
+            say(f"{older} older cases in {plan.output} no longer count: Tonearm, the bundle or the request has changed")
         for table in terminal_tables(found):
             out.print(table)
     sweep.check_cases(swept, failed)

@@ -23,8 +23,9 @@ from .samples import Arrays, read_samples
 
 ORDER = ["board", "engine", "model", "precision", "mode", "threads", "block"]
 TABLES = ("cases", "steps", "telemetry")
-# What a step is counted in; what a case lacks makes its column float64, with NaN.
-STEP_TYPES = {"step": np.int32, **dict.fromkeys(COUNTERS, np.int32)}
+# What a step is counted in; what a case lacks makes its column float64, with NaN. All else is int64: a step times
+# its period in nanoseconds is soon beyond 2**31.
+STEP_TYPES = {**dict.fromkeys(COUNTERS, np.int32)}
 
 
 class Results:
@@ -50,7 +51,9 @@ class Results:
         Raises:
             ResultsError: a case is none, or its samples are damaged or missing.
         """
-        return _sorted(_each(self._row, self._runs), [*ORDER, "repeat"])
+        counted = {case for group in self._groups for case in group}
+        rows = [row | {"superseded": case not in counted} for case, row in self._rows.items()]
+        return _sorted(rows, [*ORDER, "repeat"])
 
     def _row(self, case: str) -> Row:
         return case_row(self.entry(case), self.samples(case))
@@ -95,7 +98,7 @@ class Results:
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
-        return {row["case"]: row for row in self.cases.to_dict("records")}
+        return dict(zip(self._runs, _each(self._row, self._runs), strict=True))
 
     @cached_property
     def _groups(self) -> list[list[str]]:
@@ -113,9 +116,10 @@ class Results:
     def pooled(self) -> pandas.DataFrame:
         """One row per case, the steps of its repeats together: `POOLED_COLUMNS`.
 
-        What was measured with another bundle, runtime, runner or request than the newest of a case is left out. `case`
-        is the newest's identity. Counts are totals, extremes (`peak_kb`, `celsius_max`, ...) those of all runs; what
-        is measured once a run (`first`, memory, ...) is the median over runs; all else is the newest's.
+        What was measured with another bundle, runtime, runner or request than the newest of a case is left out, and
+        `superseded` in `cases`. `case` is the newest's identity. Counts are totals, extremes (`peak_kb`, `celsius_max`,
+        ...) those of all runs; what is measured once a run (`first`, memory, ...) is the median over runs; all else is
+        the newest's.
         """
         return self._pooled.copy()
 

@@ -83,4 +83,7 @@ def _difference(name: str, *two: tuple[Path, set[Fingerprint]]) -> str:
     (here, ours), (there, theirs) = two
     one, other = max(ours - theirs), max(theirs - ours)
     what, was, now = next((key, a, b) for (key, a), (_, b) in zip(one, other, strict=True) if a != b)
-    return f"{name} has {what} {was or 'unknown'} in {here}, {now or 'unknown'} in {there}: these are not put together"
+    return (
+        f"{name} has {what} {was or 'unknown'} in {here}, {now or 'unknown'} in {there}: these are put together only "
+        "when told so (--different, or load(..., different=True))"
+    )

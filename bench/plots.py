@@ -24,6 +24,7 @@ SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tonearm",  # the same figures make the same file
     "font.size": 11,
+    "text.parse_math": False,  # a $ in a name is a $
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "text.color": INK,

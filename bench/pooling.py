@@ -74,7 +74,7 @@ def _together(rows: pandas.DataFrame) -> Row:
     return {
         **rows[TOTALS].sum(skipna=False),
         **rows[GREATEST].max(),
-        **rows[MEDIANS].median(),
+        **rows[MEDIANS].dropna(axis="columns", how="all").median().reindex(MEDIANS),
         "frequency_min_mhz": rows["frequency_min_mhz"].min(),
         "throttled": bits(rows["throttled"].to_numpy(np.float64)),
     }

@@ -18,6 +18,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..device.facts import printable
 from .columns import INSTRUCTIONS, TIME
 from .errors import ResultsError
 from .frames import Results
@@ -60,8 +61,7 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
     Raises:
         ResultsError: what the board sent is no result; nothing is kept of it.
     """
-    case = {"format": FORMAT, "id": identity, **entry}
-    _check_line(case, "a new case")
+    case = _checked({"format": FORMAT, "id": identity, **entry}, "a new case")
     case_row(case, read_samples(io.BytesIO(samples), f"case {identity}"))
     line = json.dumps(case) + "\n"
     (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
@@ -134,19 +134,32 @@ def read_cases(folder: Path) -> list[dict[str, Any]]:
             if number == len(lines):
                 break
             raise ResultsError(f"{path}, line {number} is damaged: {error}") from error
-        _check_line(case, f"{path}, line {number}")
+        case = _checked(case, f"{path}, line {number}")
         cases.pop(case["id"], None)  # the newest comes last
         cases[case["id"]] = case
     return list(cases.values())
 
 
-def _check_line(case: Any, where: str) -> None:
+def _checked(case: Any, where: str) -> dict[str, Any]:
+    """The case, with every text in it printable: a board wrote most of them."""
     found = case.get("format") if isinstance(case, dict) else None
     if found not in READABLE:
         raise ResultsError(f"{where}: format {found!r:.40}, this tonearm reads {READABLE[0]} to {READABLE[-1]}")
     name = case.get("id")
     if not isinstance(name, str) or not IDENTITY.fullmatch(name):
         raise ResultsError(f"{where}: {name!r:.40} is no case's identity")
+    try:
+        return _printable(case)
+    except RecursionError as error:
+        raise ResultsError(f"{where}: nested too deeply") from error
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {printable(key): _printable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(one) for one in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def load(folder: Path | str, *more: Path | str, different: bool = False) -> Results:
@@ -166,5 +179,6 @@ def load(folder: Path | str, *more: Path | str, different: bool = False) -> Resu
     for one in map(Path, (folder, *more)):
         read[one] = [Run(case, _steps_file(one, case["id"])) for case in read_cases(one)]
         if not read[one]:
-            raise ResultsError(f"no results in {one}: measure first, with tonearm sweep -o {one}")
+            what = f"no results in {one}" if one.is_dir() else f"there is no folder {one}"
+            raise ResultsError(f"{what}: measure first, with tonearm sweep -o {one}")
     return Results(joined(read, different) if len(read) > 1 else read.popitem()[1])

@@ -30,10 +30,15 @@ def refusing(case: dict[str, Any]) -> Iterator[None]:
 
 
 def case_row(case: dict[str, Any], samples: Arrays) -> dict[str, Any]:
-    """A case's row, by `CASE_COLUMNS`; `ResultsError` if the case is none, or its samples are not those of it."""
+    """A case's row, by `CASE_COLUMNS`, as if there were no other (`superseded` is False).
+
+    Raises:
+        ResultsError: the case is none, or its samples are not those of it.
+    """
     with refusing(case):
         row = {
             **_who(case),
+            "superseded": False,
             **_started(case["record"]["seconds"]),
             **cost(case, [samples]),
             **_counted(samples),
@@ -191,7 +196,7 @@ def _size(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _where(record: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    facts, granted = case["facts"], record.get("granted", {})
+    facts, granted = case["facts"], _granted(record)
     engine, governor = case.get("engine", ONNXRUNTIME), granted.get("governor", facts.get("governor", ""))
     return {
         "affinity": ",".join(str(_whole(core)) for core in granted.get("affinity", [])),
@@ -206,6 +211,14 @@ def _where(record: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
         **{key: _text(facts[key]) for key in ("kernel", "cpu")},
         "hostname": _text(facts.get("hostname", "")),
     }
+
+
+def _granted(record: dict[str, Any]) -> dict[str, Any]:
+    """What the board granted, once the texts are texts that reports show and no column holds."""
+    granted = record.get("granted", {})
+    for text in (record.get("torch", ""), granted.get("instructions", ""), *granted.get("refused", {}).values()):
+        _text(text)
+    return granted
 
 
 def _text(value: Any) -> str:

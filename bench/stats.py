@@ -56,7 +56,6 @@ def summarise(step_ns: np.ndarray, budget_ns: float, miss: np.ndarray | None = N
         "misses": misses,
         "miss_rate": misses / n if n else math.nan,
         "miss_rate_high": rate_high(misses, n),
-        "miss_rate_bound": min(1.0, 3 / n) if n and not misses else math.nan,
     }
 
 

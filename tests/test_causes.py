@@ -220,6 +220,17 @@ def test_new_throttled_bits_are_blamed(bits: list[int]) -> None:
     assert "throttled" not in set(blame(watched(arrays, throttled=always), BUDGET)["cause"])
 
 
+@pytest.mark.parametrize("failed", [[2], [0, 1, 2], [2, 3]])
+def test_bits_that_were_there_before_a_look_that_failed_are_not_blamed(failed: list[int]) -> None:
+    arrays = calm(2500)
+    slow = (arrays["start_ns"] > 2.1e8) & (arrays["start_ns"] < 3.9e8)
+    arrays["step_ns"][np.flatnonzero(slow)[:20]] += 1_000_000
+    since_boot = np.full(seconds_tenths(arrays), 0x50000, np.float64)
+    since_boot[failed] = np.nan
+    found = blame(watched(arrays, throttled=since_boot), BUDGET)
+    assert "throttled" not in {*found["cause"], *found.attrs["unknown"]}
+
+
 def test_with_too_few_steps_for_p99_only_those_too_late_are_slow() -> None:
     arrays = calm(298)
     none = blame(arrays, BUDGET)

@@ -287,7 +287,7 @@ def test_sound_is_not_written_as_anything(golden_bundle: Bundle) -> None:
 
 
 def test_a_report_on_nothing_says_how_to_measure() -> None:
-    assert "no results in nothing: measure first, with tonearm sweep -o nothing" in complaint("report", "nothing")
+    assert "there is no folder nothing: measure first, with tonearm sweep -o nothing" in complaint("report", "nothing")
 
 
 @pytest.mark.parametrize("block", [64, 256])

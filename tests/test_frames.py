@@ -100,6 +100,7 @@ def test_counts_of_repeats_are_totals_extremes_those_of_all_the_rest_medians(tmp
     assert (row["first"], row["peak_kb"], row["throttled"], row["minor_faults"]) == (20, 70_000, 5, 42)
     assert (row["frequency_min_mhz"], row["frequency_max_mhz"]) == (1050, 1070)
     assert (row["measured_at"], row["case"]) == (1e9 + 2, "r2")
+    assert math.isnan(row["celsius_start"]) and math.isnan(row["pressure_cpu"])  # of no run
 
 
 @pytest.mark.parametrize("change", ["release", "runtime", "runner", "tune", "hostname"])
@@ -112,6 +113,7 @@ def test_what_was_measured_with_something_older_is_not_pooled(tmp_path: Path, ch
     assert len(results.cases) == 2
     assert results.pooled()[["case", "repeats"]].to_numpy().tolist() == [["new", 1]]
     assert results.repeats("old") == ["old"]
+    assert dict(results.cases[["case", "superseded"]].to_numpy().tolist()) == {"old": True, "new": False}
 
 
 @pytest.mark.parametrize(
@@ -182,6 +184,7 @@ def test_the_steps_are_those_on_disk(tmp_path: Path) -> None:
     for name, part in results.steps.groupby("case", observed=True):
         held = arrays[str(name)]
         assert part["step"].tolist() == list(range(len(part)))
+        assert (part["step"] * 10**9).tolist() == [10**9 * step for step in range(len(part))]
         for column in ("start_ns", "step_ns", "voluntary", "major_faults", "instructions"):
             assert part[column].tolist() == held[column].tolist()
             assert results.samples(str(name))[column].tolist() == held[column].tolist()
@@ -248,6 +251,42 @@ def paths(value: Any, path: tuple = ()) -> list[tuple]:
     return [path, *(deeper for key, one in inside for deeper in paths(one, (*path, key)))]
 
 
+def hostile() -> dict[str, Any]:
+    """Wherever a board may write, it tries to move the cursor."""
+    case = measured()
+    case["record"] |= {"model": "hpn\x1b[31m", "onnxruntime": "1\x1b[2J", "python": "3\r"}
+    case["record"]["granted"] |= {"governor": "\x1b[A", "instructions": "\ud800", "refused": {"lock\x1b]": "\x07"}}
+    return case
+
+
+def test_what_a_board_says_moves_no_cursor(tmp_path: Path) -> None:
+    found = load(keep(tmp_path / "new", "a", hostile()))
+    assert json.dumps(found.entry("a"), ensure_ascii=False).isprintable()
+    assert found.cases[["model", "governor"]].to_numpy().tolist() == [["hpn?[31m", "?[A"]]
+    assert found.entry("a")["record"]["granted"]["refused"] == {"lock?]": "?"}
+    older = keep(tmp_path / "old", "a")
+    (older / CASES).write_text(json.dumps({"format": 2, "id": "a", **hostile()}) + "\n")
+    assert load(older).entry("a") == found.entry("a")
+
+
+@pytest.mark.parametrize(
+    "granted", ["x", [], None, {"refused": "x"}, {"refused": ["x"]}, {"refused": {"a": 1}}, {"instructions": 1}]
+)
+def test_what_a_board_granted_is_texts_or_refused(tmp_path: Path, granted: Any) -> None:
+    case = measured()
+    case["record"]["granted"] = granted
+    with pytest.raises(ResultsError, match="case a is no result"):
+        keep(tmp_path, "a", case)
+
+
+def test_a_line_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ResultsError, match="nested too deeply"):
+        keep(tmp_path, "a", measured() | {"deep": deep})
+
+
 JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.just([]), st.just({}), st.just([[]])
 )
@@ -306,7 +345,7 @@ def test_folders_of_different_boards_of_one_name_are_not_put_together_unless_tol
     tmp_path: Path, fact: str, value: str
 ) -> None:
     folders = two(tmp_path, **{fact: value})
-    with pytest.raises(ResultsError, match=rf"pi .* has {fact} .* in .*one, {value} in .*two"):
+    with pytest.raises(ResultsError, match=rf"pi .* has {fact} .* in .*one, {value} in .*two: .* \(--different, or"):
         load(*folders)
     results = load(*folders, different=True)
     assert results.pooled()["repeats"].tolist() == [1, 1]
@@ -361,6 +400,6 @@ def test_a_step_takes_less_than_eighty_bytes_of_memory(tmp_path: Path) -> None:
 
 
 def test_no_results_are_no_runs(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"no results in .*empty"):
+    with pytest.raises(ResultsError, match=r"there is no folder .*empty"):
         load(keep(tmp_path / "full", "a"), tmp_path / "empty")
     assert Results([Run({"id": "a"}, tmp_path)]).entry("a") == {"id": "a"}

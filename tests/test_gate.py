@@ -146,4 +146,4 @@ def test_a_board_with_another_kernel_is_refused_unless_it_is_meant(tmp_path: Pat
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
     record(tmp_path / "a", [1.0])
-    assert "no results in" in tonearm(tmp_path / "a", tmp_path / "none", status=1).stderr
+    assert "there is no folder" in tonearm(tmp_path / "a", tmp_path / "none", status=1).stderr

@@ -77,6 +77,12 @@ def test_a_plot_is_well_formed_in_the_pages_font_and_colours() -> None:
     assert {"0.05", "0.1", "2", "what < is & shown"} <= shown
 
 
+def test_dollars_in_a_name_are_no_formula() -> None:
+    with panel() as (figure, axes):
+        axes.text(0, 0, r"hpn-$\frac{$")
+        assert r"hpn-$\frac{$" in svg(figure, "a plot")
+
+
 def test_a_plot_is_the_same_every_time_and_has_all_that_it_refers_to() -> None:
     text = picture()
     assert text == picture()

@@ -136,8 +136,12 @@ def test_a_line_of_a_format_from_the_future_is_refused_by_number(folder: Path, l
 
 
 def test_a_folder_without_results_says_how_to_measure(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"no results in .*nothing: measure first, with tonearm sweep -o .*nothing"):
+    with pytest.raises(
+        ResultsError, match=r"there is no folder .*nothing: measure first, with tonearm sweep -o .*nothing"
+    ):
         load(tmp_path / "nothing")
+    with pytest.raises(ResultsError, match=r"no results in .*: measure first"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:200])])

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from systems import BIG_LITTLE, CPUFREQ, PC, plant
+from tonearm.bench.cases import Case, check_answer
 from tonearm.bench.conditions import Conditions, cool_down
 from tonearm.bench.errors import BenchError
 from tonearm.bench.plan import Plan
@@ -228,6 +230,31 @@ def test_a_sweep_that_was_ended_at_any_moment_goes_on(golden_bundle: Bundle, how
         _, told = process.communicate(timeout=SECONDS)
     assert f"{3 - before} cases measured, {before} were there already in results" in told
     assert len(Path("results/cases.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("told", "steps", "said"),
+    [
+        ({"model": "other\x1b"}, 5, r"model 'other\x1b', not '"),
+        ({"digest": "0"}, 5, "bundle '0', not '"),
+        ({"request": None}, 5, "block None, not 64"),
+        ({"request": {"task": "measure", "block": 64, "threads": 4}}, 5, "threads 4, not 1"),
+        ({}, 6, "6 steps, not 5"),
+        ({}, 4, "4 steps, not 5"),
+    ],
+)
+def test_an_answer_to_something_else_than_was_asked_is_refused(
+    golden_bundle: Bundle, told: dict[str, Any], steps: int, said: str
+) -> None:
+    asked = {"task": "measure", "block": 64, "threads": 1}
+    record = {"request": {"format": 2, "bundle": "there", **asked}}
+    record |= {"model": golden_bundle.name, "digest": golden_bundle.digest}
+    case = Case(golden_bundle, 64, 1, 5)
+    check_answer(case, asked, record, 5)
+    check_answer(replace(case, stop_after_misses=1), asked, record, 4)
+    with pytest.raises(AgentError) as error:
+        check_answer(case, asked, record | told, steps)
+    assert said in str(error.value) and str(error.value).isprintable()
 
 
 def test_a_search_measures_once_what_it_decides_by(golden_bundle: Bundle) -> None:
