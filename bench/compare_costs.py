@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas
 
 from .columns import BURST, PACED, TIME
@@ -101,19 +100,10 @@ def _beside(name: str, teacher: Row, row: Row, results: Results) -> Ratio:
         # Each bound holds with 95 %, so that the interval does at least with 90 %.
         low, high = row[f"{name}_low"] / teacher[f"{name}_high"], row[f"{name}_high"] / teacher[f"{name}_low"]
         return Ratio(row[name] / teacher[name], low, high)
-    ratio = compare_cases(*(_runs(name, one, results) for one in (teacher, row)))
+    ratio = compare_cases(*(results.of_repeats(one["case"], name) for one in (teacher, row)))
     return (
         ratio if row["clock"] == TIME else Ratio(ratio.value, math.nan, math.nan)
     )  # the clip's steps differ, no run does
-
-
-def _runs(name: str, row: Row, results: Results) -> list[np.ndarray]:
-    """A figure of each repeat: all its steps, or one value."""
-    runs = results.repeats(row["case"])
-    if name == "p50":
-        return [results.samples(run)["step_ns"] for run in runs]
-    cases = results.cases.set_index("case")
-    return [np.array([cases.loc[run, name]], np.float64) for run in runs]
 
 
 def _differs(teacher: Row, row: Row, results: Results, ratio: Ratio) -> bool:
@@ -130,7 +120,7 @@ def _differs(teacher: Row, row: Row, results: Results, ratio: Ratio) -> bool:
 
 def _noise(name: str, rows: Sequence[Row], results: Results) -> float:
     """How far repeats of a case lie apart, as a share, the larger; 0 where there are none."""
-    return max(noise(_runs(name, row, results)) if row["repeats"] > 1 else 0.0 for row in rows)
+    return max(noise(results.of_repeats(row["case"], name)) if row["repeats"] > 1 else 0.0 for row in rows)
 
 
 def _smallest(row: Row, every: list[Row], results: Results) -> tuple[float, float]:
