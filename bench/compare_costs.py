@@ -37,7 +37,8 @@ def block_costs(entries: Sequence[Entry], results: Results) -> pandas.DataFrame:
     Args:
         entries: the models, the teacher first; a result belongs to all that have its `model` as their name, for weights
             cost nothing.
-        results: of ONNX Runtime; others are left out.
+        results: of ONNX Runtime; others are left out, and so are runs that a search for the smallest block stopped at
+            a miss, but for what they say about that.
 
     Returns:
         One row per model, board and mode (back to back before paced), by `COLUMNS`: `model` is its label, `board` has
@@ -57,7 +58,8 @@ def block_costs(entries: Sequence[Entry], results: Results) -> pandas.DataFrame:
         about = f" (Linux {part['kernel'].iloc[0]}, ONNX Runtime {part['onnxruntime'].iloc[0]})" if again else ""
         every: list[Row] = part.to_dict("records")  # type: ignore[assignment]
         for mode in (BURST, PACED):
-            at = _at_common_block(entries, [row for row in every if row["mode"] == mode])
+            whole = [row for row in every if row["mode"] == mode and not results.is_stopped(row["case"])]
+            at = _at_common_block(entries, whole)
             rows += [
                 _costs(label, board + about, row, at.get(entries[0].label), every, results) for label, row in at.items()
             ]
@@ -124,7 +126,10 @@ def _noise(name: str, rows: Sequence[Row], results: Results) -> float:
 
 
 def _smallest(row: Row, every: list[Row], results: Results) -> tuple[float, float]:
-    """The smallest block that was always in time on the audio clock, 0 for none, and for how many seconds."""
+    """The smallest block that was always in time on the audio clock, 0 for none, and for how many seconds.
+
+    A run that was stopped at a miss counts: it shows that its block is not always in time.
+    """
     in_time: dict[int, list[float]] = {}
     same = ["model", "precision", "threads"]
     paced = [one for one in every if one["mode"] == PACED and all(one[name] == row[name] for name in same)]
