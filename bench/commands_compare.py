@@ -58,9 +58,21 @@ def add_compare(commands: Commands) -> None:
     command.add_argument(
         "--phrases", type=positive, metavar="N", help="only the first N of them (default: all), for a quick look"
     )
-    command.add_argument("--csv", type=Path, metavar="FILE", help="all figures, one row per model (and board)")
-    command.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page, with sounds to listen to")
+    command.add_argument("--csv", type=_new_file, metavar="FILE", help="all figures, one row per model (and board)")
+    command.add_argument(
+        "--html", type=_new_file, metavar="FILE", help="one self-contained page, with sounds to listen to"
+    )
     command.set_defaults(run=_compare)
+
+
+def _new_file(text: str) -> Path:
+    """A file to write, as argparse reads it: minutes of listening shall not end in a name that was mistyped."""
+    file = Path(text)
+    if text == "-" or file.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: the name of a file is wanted")
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"no folder {file.parent}: make it first")
+    return file
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -71,8 +83,6 @@ def _compare(options: argparse.Namespace) -> None:
         from . import compare, compare_costs, compare_text
         from .results import load
     torch.set_num_threads(1)  # on a busy machine, threads that wait for each other make a phrase last ten times as long
-    for file in filter(None, (options.csv, options.html)):
-        file.parent.mkdir(parents=True, exist_ok=True)
     is_named = options.instrument or options.data or options.no_sound
     instrument = options.instrument if is_named else compare.instrument_of(names)
     found = load(options.results) if options.results else None
@@ -117,6 +127,9 @@ def _phrases(instrument: str | None, folder: Path | None, report: Report) -> Seq
 
 
 def _print(told: Told) -> None:
+    """In the order of the page: what the numbers say first."""
+    for line in told.findings:
+        out.print(line, soft_wrap=True)
     for table in told.tables:
         out.print(plain_table(table.headings, table.rows, table.headings[:1]))
     for line in told.notes:
@@ -124,5 +137,3 @@ def _print(told: Told) -> None:
     if told.paired:
         out.print(plain_table(told.paired.headings, told.paired.rows, ("",)))
         out.print(told.paired_note, soft_wrap=True)
-    for line in told.findings:
-        out.print(line, soft_wrap=True)

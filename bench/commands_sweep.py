@@ -104,7 +104,8 @@ def _add_how(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--smallest-block",
         action="store_true",
-        help="search instead: the smallest block of each model that has no miss in 60 s (--seconds) on the audio clock",
+        help="search instead: the smallest block of each model that has no miss on the audio clock in 60 s "
+        "and 2995 steps (--seconds)",
     )
 
 

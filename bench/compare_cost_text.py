@@ -28,7 +28,7 @@ MEMORY = (
 )
 TIMED = (
     "burst: steps back to back; paced: on the audio clock",
-    "smallest block: of those measured on the audio clock, the smallest without a miss, and how long that was; "
+    "smallest block: of those measured on the audio clock, the smallest without a miss, and in how many seconds; "
     "tonearm sweep --smallest-block searches for it",
     "p99.9 without a ratio: too few steps, or the models differ by less than the longest step with nothing in it",
 )
@@ -115,7 +115,7 @@ def _span(low: float, high: float) -> str:
 def _smallest(row: Row) -> str:
     if math.isnan(row["smallest"]):
         return "-"
-    return f"{row['smallest']:.0f}, {row['smallest_seconds']:.3g} s" if row["smallest"] else "none in time"
+    return f"{row['smallest']:.0f} (no miss in {row['smallest_seconds']:.3g} s)" if row["smallest"] else "none in time"
 
 
 def cost_notes(labels: Sequence[str], costs: Sequence[Row]) -> list[str]:
@@ -140,19 +140,21 @@ def cost_sentences(teacher: str, costs: Sequence[Row]) -> dict[str, list[str]]:
         what = row["model"], row["board"]
         if row["model"] != teacher and not math.isnan(row["p50_ratio"]) and what not in told:
             told.add(what)
-            found.setdefault(row["model"], []).append(cost_sentence(teacher, row))
+            alike = [one for one in costs if [one[name] for name in ("board", "mode")] == [row["board"], row["mode"]]]
+            repeats = min(one["repeats"] for one in alike if one["model"] in (teacher, row["model"]))
+            found.setdefault(row["model"], []).append(cost_sentence(teacher, row, int(repeats)))
     return found
 
 
-def cost_sentence(teacher: str, row: Row) -> str:
-    """What a student's row says of its time and memory, whatever it is.
+def cost_sentence(teacher: str, row: Row, repeats: int) -> str:
+    """What a student's row says of its time and memory, whatever it is; `repeats`: fewest runs of either model.
 
     A difference of time counts beyond its interval and what the board can tell; one of memory beyond that of repeats.
     """
     counted = row["clock"] == INSTRUCTIONS
     what, how = ("instructions", "") if counted else ("time", f" {MODES[row['mode']]}")
     where = f"at blocks of {row['block']:.0f}{how} on {row['board']}"
-    interval = "" if math.isnan(row["p50_low"]) else f" ({_span(row['p50_low'], row['p50_high'])})"
+    interval = "" if math.isnan(row["p50_low"]) else f" ({_span(row['p50_low'], row['p50_high'])}{_of_few(repeats)})"
     if row["p50_differs"]:
         said = f"{row['model']} takes {number(row['p50_ratio'])} of {teacher}'s {what} {where}{interval}"
     else:
@@ -164,3 +166,10 @@ def cost_sentence(teacher: str, row: Row) -> str:
     return said + (
         f", and {number(memory)} of its peak memory" if row["peak_kb_differs"] else ", and as much peak memory"
     )
+
+
+def _of_few(repeats: int) -> str:
+    """What an interval lacks where how much runs differ is not in it."""
+    if repeats >= REPEATS:
+        return ""
+    return f" by the steps of {'one run' if repeats == 1 else 'two runs'}: how much runs differ is not in it"

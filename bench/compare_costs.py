@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas
 
 from .columns import BURST, PACED, TIME
@@ -38,7 +37,8 @@ def block_costs(entries: Sequence[Entry], results: Results) -> pandas.DataFrame:
     Args:
         entries: the models, the teacher first; a result belongs to all that have its `model` as their name, for weights
             cost nothing.
-        results: of ONNX Runtime; others are left out.
+        results: of ONNX Runtime; others are left out, and so are runs that a search for the smallest block stopped at
+            a miss, but for what they say about that.
 
     Returns:
         One row per model, board and mode (back to back before paced), by `COLUMNS`: `model` is its label, `board` has
@@ -58,7 +58,8 @@ def block_costs(entries: Sequence[Entry], results: Results) -> pandas.DataFrame:
         about = f" (Linux {part['kernel'].iloc[0]}, ONNX Runtime {part['onnxruntime'].iloc[0]})" if again else ""
         every: list[Row] = part.to_dict("records")  # type: ignore[assignment]
         for mode in (BURST, PACED):
-            at = _at_common_block(entries, [row for row in every if row["mode"] == mode])
+            whole = [row for row in every if row["mode"] == mode and not results.is_stopped(row["case"])]
+            at = _at_common_block(entries, whole)
             rows += [
                 _costs(label, board + about, row, at.get(entries[0].label), every, results) for label, row in at.items()
             ]
@@ -101,19 +102,10 @@ def _beside(name: str, teacher: Row, row: Row, results: Results) -> Ratio:
         # Each bound holds with 95 %, so that the interval does at least with 90 %.
         low, high = row[f"{name}_low"] / teacher[f"{name}_high"], row[f"{name}_high"] / teacher[f"{name}_low"]
         return Ratio(row[name] / teacher[name], low, high)
-    ratio = compare_cases(*(_runs(name, one, results) for one in (teacher, row)))
+    ratio = compare_cases(*(results.of_repeats(one["case"], name) for one in (teacher, row)))
     return (
         ratio if row["clock"] == TIME else Ratio(ratio.value, math.nan, math.nan)
     )  # the clip's steps differ, no run does
-
-
-def _runs(name: str, row: Row, results: Results) -> list[np.ndarray]:
-    """A figure of each repeat: all its steps, or one value."""
-    runs = results.repeats(row["case"])
-    if name == "p50":
-        return [results.samples(run)["step_ns"] for run in runs]
-    cases = results.cases.set_index("case")
-    return [np.array([cases.loc[run, name]], np.float64) for run in runs]
 
 
 def _differs(teacher: Row, row: Row, results: Results, ratio: Ratio) -> bool:
@@ -130,11 +122,14 @@ def _differs(teacher: Row, row: Row, results: Results, ratio: Ratio) -> bool:
 
 def _noise(name: str, rows: Sequence[Row], results: Results) -> float:
     """How far repeats of a case lie apart, as a share, the larger; 0 where there are none."""
-    return max(noise(_runs(name, row, results)) if row["repeats"] > 1 else 0.0 for row in rows)
+    return max(noise(results.of_repeats(row["case"], name)) if row["repeats"] > 1 else 0.0 for row in rows)
 
 
 def _smallest(row: Row, every: list[Row], results: Results) -> tuple[float, float]:
-    """The smallest block that was always in time on the audio clock, 0 for none, and for how many seconds."""
+    """The smallest block that was always in time on the audio clock, 0 for none, and for how many seconds.
+
+    A run that was stopped at a miss counts: it shows that its block is not always in time.
+    """
     in_time: dict[int, list[float]] = {}
     same = ["model", "precision", "threads"]
     paced = [one for one in every if one["mode"] == PACED and all(one[name] == row[name] for name in same)]

@@ -128,6 +128,21 @@ class Results:
         group = next((group for group in self._groups if case in group), [case])
         return sorted(group, key=lambda one: self._rows[one]["repeat"])
 
+    def of_repeats(self, case: str, column: str) -> list[np.ndarray]:
+        """A column of `cases` of each of `repeats(case)`, one value; of `p50` all step times instead, ns."""
+        runs = self.repeats(case)
+        if column == "p50":
+            return [self.samples(run)["step_ns"] for run in runs]
+        return [np.array([self._rows[run][column]], np.float64) for run in runs]
+
+    def is_stopped(self, case: str) -> bool:
+        """Whether a run of that case was to end with a miss, and did, before all its steps were done."""
+        runs = [self._rows[run] for run in self.repeats(case) if self._stops(run)]
+        return any(run["n"] < run["steps_asked"] for run in runs)
+
+    def _stops(self, run: str) -> bool:
+        return bool(self.entry(run)["record"]["request"].get("stop_after_misses"))
+
     def to_parquet(self, folder: Path | str, tables: Sequence[str] = TABLES) -> list[Path]:
         """Write `cases.parquet`, `steps.parquet` and `telemetry.parquet`, or those asked for."""
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Old results against new ones: which cases got slower or larger than their own noise explains."""
+"""Old results against new ones: which cases got slower, larger or later than their own noise explains."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from .console import count
 from .errors import BenchError
 from .frames import Results
 from .pooling import SAME_BOARD, Row
-from .stats import compare_cases, noise
+from .stats import compare_cases, noise, percentile_name, rate_high
 
 # Counts of instructions, and the memory of a virtual board, repeat to 0.03 %; medians of times move by percents.
 FLOORS = {INSTRUCTIONS: 0.005, TIME: 0.05}
 NOISES = 3  # so many times its own noise may a case change
-STEP = "p50"
+TOO_NOISY = 0.2  # who may change by more than that and did not is not called the same
+STEP, MISSES = "p50", "misses"
+TAILS = (99.9, 99.0)
 ONCE = ("first", "session")  # measured once a run; of time, three in a row may be alike and the next four times as long
 SIZES = ("peak_kb", "model_kb", "file_bytes")
 MEASURES = {
     STEP: "p50",
+    **{name: name for name in map(percentile_name, TAILS)},
+    MISSES: "misses",
     "first": "first step",
     "session": "session",
     "peak_kb": "peak memory",
@@ -32,6 +36,10 @@ MEASURES = {
 }
 CASE = ["engine", "model", "precision", "block", "threads", "mode"]
 SLOWER, LARGER, FASTER, SMALLER, SAME = "slower", "larger", "faster", "smaller", "same"
+MORE, FEWER, UNSURE = "more misses", "fewer misses", "too noisy to tell"
+WORSE = (SLOWER, LARGER, MORE)
+
+Side = tuple[Results, Row]
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,10 @@ class Change:
         case: in words.
         clock: what its times are.
         measure: a key of `MEASURES`.
-        old: before, in the unit of `bench.columns`.
+        old: before, in the unit of `bench.columns`; of misses their rate.
         new: now.
-        ratio: new / old; of three repeats or more the mean of their ratios.
-        allowed: how far from 1 the ratio may be, as a share.
+        ratio: new / old; of three repeats or more the mean of their ratios; of misses 1 + new - old.
+        allowed: how far from 1 the ratio may be, as a share; infinite where the steps are too few to say.
     """
 
     case: str
@@ -58,10 +66,12 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """`slower`, `larger`, `faster`, `smaller`, or `same` within what is allowed."""
-        more, less = (LARGER, SMALLER) if self.measure in SIZES else (SLOWER, FASTER)
+        """`SLOWER`, `LARGER`, `MORE`, or an opposite; within what is allowed `SAME`, or `UNSURE` where that is much."""
         if abs(self.ratio - 1) <= self.allowed:
-            return SAME
+            return SAME if self.allowed <= TOO_NOISY else UNSURE
+        more, less = (LARGER, SMALLER) if self.measure in SIZES else (SLOWER, FASTER)
+        if self.measure == MISSES:
+            more, less = MORE, FEWER
         return more if self.ratio > 1 else less
 
 
@@ -78,7 +88,8 @@ def gate(old: Results, new: Results, different: bool = False) -> Gated:
     """Compare each case that is in both: same board, engine, model, precision, block, threads and mode.
 
     Weights and the number of steps may be others, where no case has the same; counts of instructions are compared for
-    the same number of steps only, as they depend on how far the clip was played.
+    the same number of steps only, as they depend on how far the clip was played. Runs that a search for the smallest
+    block stopped at a miss are left out.
 
     Args:
         old: measured before.
@@ -106,7 +117,7 @@ def describe(row: Row) -> str:
 
 
 def _records(results: Results) -> list[Row]:
-    return results.pooled().to_dict("records")  # type: ignore[return-value]
+    return [row for row in results.pooled().to_dict("records") if not results.is_stopped(row["case"])]  # type: ignore[misc]
 
 
 def _pairs(old: list[Row], new: list[Row], different: bool) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
@@ -139,31 +150,65 @@ def _by_case(rows: list[Row], different: bool) -> dict[tuple, dict[tuple, Row]]:
 
 
 def _changes(old: Results, before: Row, new: Results, now: Row) -> list[Change]:
-    clock, found = now["clock"], []
-    for measure in MEASURES:
-        sides = _repeats(old, before, measure), _repeats(new, now, measure)
-        ratio = compare_cases(*sides).value if all(np.min(one) > 0 for side in sides for one in side) else math.nan
-        allowed = max(FLOORS[clock], *(NOISES * _noise(side, measure, clock) for side in sides))
-        if measure == STEP and clock == TIME:
-            allowed = max(allowed, *(_unseen(row) for row in (before, now)))
-        if math.isfinite(ratio + allowed):
-            found.append(Change(describe(now), clock, measure, before[measure], now[measure], ratio, allowed))
-    return found
+    clock, sides = now["clock"], [(old, before), (new, now)]
+    found = [_medians(sides, measure) for measure in (STEP, *ONCE, *SIZES) if clock != TIME or measure not in ONCE]
+    if clock == TIME:
+        found[1:1] = [*_tail(sides), _misses(sides)]
+    return [change for change in found if math.isfinite(change.ratio)]
 
 
-def _repeats(results: Results, row: Row, measure: str) -> list[np.ndarray]:
-    """A measure of each run: all its steps, or one value."""
-    runs = results.repeats(row["case"])
-    if measure == STEP:
-        return [results.samples(run)["step_ns"] for run in runs]
-    cases = results.cases.set_index("case")
-    return [np.array([cases.loc[run, measure]], np.float64) for run in runs]
+def _medians(sides: list[Side], measure: str) -> Change:
+    (_, before), (_, now) = sides
+    repeats = [results.of_repeats(row["case"], measure) for results, row in sides]
+    ratio = compare_cases(*repeats).value if all(np.min(one) > 0 for side in repeats for one in side) else math.nan
+    allowed = max(FLOORS[now["clock"]], *(NOISES * _noise(side, measure, now["clock"]) for side in repeats))
+    if measure == STEP and now["clock"] == TIME:
+        allowed = max(allowed, *(_unseen(row) for row in (before, now)))
+    return Change(describe(now), now["clock"], measure, before[measure], now[measure], ratio, allowed)
+
+
+def _tail(sides: list[Side]) -> list[Change]:
+    """The farthest percentile that can tell; if none can, the nearest there is, if any."""
+    found = [_percentile(sides, p) for p in TAILS if all(math.isfinite(row[percentile_name(p)]) for _, row in sides)]
+    return [change for change in found if change.verdict != UNSURE][:1] or found[-1:]
+
+
+def _percentile(sides: list[Side], percentile: float) -> Change:
+    """It has changed when the bounds of both sides, 95 % each, leave a gap, and by more than repeats differ."""
+    (_, before), (_, now) = sides
+    name = percentile_name(percentile)
+    ratio, bounds = now[name] / before[name], ("high", "low") if now[name] > before[name] else ("low", "high")
+    apart = ratio / (now[f"{name}_{bounds[1]}"] / before[f"{name}_{bounds[0]}"])  # the ratio at which they touch
+    noises = [
+        _range([np.percentile(steps, percentile) for steps in results.of_repeats(row["case"], STEP)]) / row[name]
+        for results, row in sides
+    ]
+    allowed = max(FLOORS[TIME], abs(apart - 1), *(NOISES * one for one in noises), *(_unseen(row) for _, row in sides))
+    return Change(describe(now), TIME, name, before[name], now[name], ratio, allowed)
+
+
+def _misses(sides: list[Side]) -> Change:
+    """As of a percentile, of the rate."""
+    (_, before), (_, now) = sides
+    old, new = before["miss_rate"], now["miss_rate"]
+    below, above = (before, now) if new > old else (now, before)
+    touch = below["miss_rate_high"] - below["miss_rate"] + above["miss_rate"] - _rate_low(above)
+    noises = [_range(results.of_repeats(row["case"], "miss_rate")) for results, row in sides]
+    allowed = max(touch, *(NOISES * one for one in noises))
+    return Change(describe(now), TIME, MISSES, old, new, 1 + new - old, allowed)
+
+
+def _rate_low(row: Row) -> float:
+    """The lower bound of its rate of misses, 95 %, as `miss_rate_high` is the upper one."""
+    return 1 - rate_high(row["n"] - int(row["misses"]), row["n"])
+
+
+def _range(values: Sequence[Any]) -> float:
+    return float(np.max(values) - np.min(values))
 
 
 def _noise(repeats: list[np.ndarray], measure: str, clock: str) -> float:
     """As a share; infinite where that can't be told."""
-    if clock == TIME and measure in ONCE:
-        return math.inf
     if len(repeats) == 1 and (clock == INSTRUCTIONS or measure in SIZES):
         return 0.0  # of one run of a count, what varies is the clip
     found = noise(repeats)

@@ -24,15 +24,13 @@ from .estimate import Estimate, about
 from .patience import PATIENCE, with_patience
 from .plan import Plan
 from .results import finished
-from .smallest import BUFFERS, SECONDS, Found, Verdict, all_cases, find
-from .stats import steps_needed
+from .smallest import BUFFERS, ENOUGH, SECONDS, Found, Verdict, all_cases, find
 from .sweep import Swept
 from .together import Reach
 from .visit import Visit, check_there, visit
 
-P99_9 = steps_needed(99.9)
 HEADINGS = ("model", "threads", "smallest block", "ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
-NOT_SUPPORTED = f"n < {P99_9}"
+NOT_SUPPORTED = f"n < {ENOUGH}"
 
 
 @dataclass
@@ -74,7 +72,8 @@ def search(
             bundle.graph(block)
     conditions = Conditions(name, plan.tune, plan.cool_down, system)
     hunt = _Hunt(name, bundles, plan, conditions, report)
-    say(f"{name}: at most {about(hunt.expected)}, less where a miss ends a run")
+    longest = about(hunt.longest)
+    say(f"{name}: at most {about(hunt.expected)}, of which a proof takes up to {longest}; less where a miss ends a run")
     try:
         with_patience(name, reach, hunt.go_on, lambda: hunt.search.measured, report, patience)
     finally:
@@ -92,8 +91,10 @@ class _Hunt:
         self.search, self.what = Search(), ("search for the smallest block", new_token())
         self.left = list(product(bundles, plan.threads))
         some = [case for what in self.left for cases in all_cases(plan, *what) for case in cases]
+        self.longest = max(case.steps * case.period for case in some)
         self.expected, self.spent = Estimate().seconds(some), 0.0
         self.done: set[str] = set()
+        self.counted: set[str] = set()  # a lost connection has a search begin again
 
     def go_on(self, connection: Connection) -> None:
         """Search what is left, over this connection."""
@@ -109,8 +110,7 @@ class _Hunt:
             if bundle.digest in there.refused:
                 raise there.refused[bundle.digest]
             blocks = self.plan.blocks or tuple(bundle.graphs)
-            seconds = self.plan.seconds or SECONDS
-            found = find(bundle, blocks, threads, seconds, lambda case: self._measure(there, case))
+            found = find(bundle, blocks, threads, self.plan.seconds, lambda case: self._measure(there, case))
         except NoSpaceError:
             raise
         except (AgentError, ResultsError) as error:
@@ -124,9 +124,11 @@ class _Hunt:
     def _measure(self, there: Visit, case: Case) -> Mapping[str, np.ndarray]:
         """A case's arrays, from the results where they are there."""
         mine, begun = identity(there, case), self.spent
-        self.spent += Estimate().seconds([case])
+        is_known = mine in self.counted
+        self.spent += 0 if is_known else Estimate().seconds([case])
+        self.counted.add(mine)
         if mine in self.done:
-            self.search.kept += 1
+            self.search.kept += not is_known
             return kept(there, case, self.plan.output)
 
         def tell(detail: str) -> None:
@@ -154,26 +156,31 @@ def _row(found: Found) -> list[str]:
     figures = [f"{seen.p50 / 1e6:.3f}", _bound(seen), str(seen.misses)] if seen else ["-"] * 3
     after = "" if math.isnan(found.missed_after) else f" (missed after {found.missed_after:.3g} s)"
     limit = f"{found.limit} at {found.fails}{after}" if found.fails else "nothing: the bundle has no smaller one"
-    return [found.bundle.name, str(found.threads), str(block or "none"), length, *figures, limit]
+    proven = "" if not block or _is_proven(found) else f" (not proven: {NOT_SUPPORTED})"
+    return [found.bundle.name, str(found.threads), f"{block or 'none'}{proven}", length, *figures, limit]
 
 
 def _bound(seen: Verdict) -> str:
-    return NOT_SUPPORTED if seen.n < P99_9 else f"{seen.p99_9_high / 1e6:.3f}"
+    return NOT_SUPPORTED if seen.n < ENOUGH else f"{seen.p99_9_high / 1e6:.3f}"
 
 
 def remarks(found: Sequence[Found]) -> list[str]:
     """What is to be known about a table."""
     seconds = found[0].seconds
+    lasted = f"in {seconds:g} s" if seconds else f"in {SECONDS:g} s and {ENOUGH} steps (what p99.9 takes), the longer"
     lines = [
-        f"smallest: no block missed in {seconds:g} s on the audio clock, {BUFFERS} buffers; p99.9 with 95 % confidence",
+        f"smallest: no block missed {lasted}, on the audio clock, {BUFFERS} buffers; p99.9 with 95 % confidence",
         "limited by, at the next smaller block: compute, the median step fills the block's time; dispatch, it does, "
         "and what any call costs is more than half of it; jitter, the median fits, the tail or late wake-ups do not",
     ]
-    few = [one for one in found if one.block and one.verdict and one.verdict.n < P99_9]
+    few = [one.block / one.bundle.sample_rate for one in found if one.block and not _is_proven(one)]
     if few:
-        most = max(P99_9 * one.block / one.bundle.sample_rate for one in few if one.block)
-        enough = math.ceil(most)
-        lines.append(f"{NOT_SUPPORTED}: no miss, but too few steps to say p99.9; --seconds {enough} are enough")
-    if seconds < SECONDS:
+        enough = math.ceil(ENOUGH * max(few))
+        lines.append(f"not proven: no miss, but too few steps to say p99.9; --seconds {enough} are enough")
+    if seconds and seconds < SECONDS:
         lines.append(f"{seconds:g} s are little: by default {SECONDS:g} s must be without a miss")
     return lines
+
+
+def _is_proven(found: Found) -> bool:
+    return found.verdict is not None and found.verdict.is_proven

@@ -3,7 +3,7 @@
 ```
 blocks                64     128     256     512    1024
 burst, some steps     x      .       .       .       .       p50 above the budget: no need to pace it
-paced, 60 s                  x       ok      .               each ends with its first miss
+paced, 60 s or 2995 steps    x       ok      .               each ends with its first miss
                              ^ fails, by measurement         the next larger one is the smallest
 ```
 A larger block leaves more time for what each call costs and for a wake-up that is late: blocks above one that is in
@@ -22,9 +22,11 @@ from ..runtime.bundle import Bundle
 from .cases import Case
 from .columns import BURST, PACED
 from .plan import Plan, seconds_as_steps
-from .stats import missed, summarise, ticks
+from .stats import missed, steps_needed, summarise, ticks
 
+# A proof lasts for both unless seconds are asked for: p99.9 takes so many steps, of large blocks more than a minute.
 SECONDS = 60.0
+ENOUGH = steps_needed(99.9)
 BUFFERS = 2  # the block that is computed and the one that is played: the least a sound card has
 # Enough for a median, and short: two seconds of audio, of large blocks some more.
 PROBE_SECONDS, PROBE_LEAST, PROBE_MOST = 2, 30, 300
@@ -44,6 +46,11 @@ class Verdict:
     p99_9_high: float
     misses: int
 
+    @property
+    def is_proven(self) -> bool:
+        """In time, of so many steps that p99.9 is known to be."""
+        return self.in_time and self.n >= ENOUGH
+
 
 @dataclass(frozen=True)
 class Found:
@@ -51,7 +58,8 @@ class Found:
 
     bundle: Bundle
     threads: int
-    seconds: float
+    seconds: float | None
+    """That were asked for; None: a minute, or as many steps as p99.9 needs if they last longer."""
     block: int | None
     """The smallest that is in time; None: none of the bundle's."""
     verdict: Verdict | None
@@ -68,7 +76,7 @@ def verdict(arrays: Mapping[str, np.ndarray], block: int, sample_rate: int, step
     """Judge a paced run that was to have `steps` steps.
 
     It is in time when no block was missed, all steps were done, and the upper 95 % bound of p99.9 is within the budget.
-    Below 2 995 steps there is no such bound, and the verdict says no more than that nothing was missed.
+    Below 2 995 steps there is no such bound: nothing was missed, and no more is proven.
     """
     budget = 1e9 * block / sample_rate
     start, times = arrays["start_ns"], arrays["step_ns"]
@@ -110,8 +118,8 @@ def first_that_fits(blocks: Sequence[int], fits: Callable[[int], bool]) -> int |
     return blocks[high] if high < len(blocks) else None
 
 
-def find(bundle: Bundle, blocks: Sequence[int], threads: int, seconds: float, measure: Measure) -> Found:
-    """Search the bundle's smallest block that is in time for `seconds` of audio; `measure` gives a case's arrays."""
+def find(bundle: Bundle, blocks: Sequence[int], threads: int, seconds: float | None, measure: Measure) -> Found:
+    """Search the bundle's smallest block that is in time as long as `paced_case`; `measure` gives a case's arrays."""
     blocks = sorted(blocks)
     budgets = {block: 1e9 * block / bundle.sample_rate for block in blocks}
     medians = {block: float(np.median(measure(burst_case(bundle, block, threads))["step_ns"])) for block in blocks}
@@ -137,14 +145,15 @@ def burst_case(bundle: Bundle, block: int, threads: int) -> Case:
     return Case(bundle, block, threads, min(max(steps, PROBE_LEAST), PROBE_MOST), BURST)
 
 
-def paced_case(bundle: Bundle, block: int, threads: int, seconds: float) -> Case:
-    """The proof of a block, which ends with the first miss."""
-    steps = seconds_as_steps(seconds, bundle.sample_rate, block)
+def paced_case(bundle: Bundle, block: int, threads: int, seconds: float | None) -> Case:
+    """The proof of a block, which ends with the first miss: so many seconds, or a minute and enough steps for p99.9."""
+    steps = seconds_as_steps(seconds or SECONDS, bundle.sample_rate, block)
+    steps = steps if seconds else max(steps, ENOUGH)
     return Case(bundle, block, threads, steps, PACED, stop_after_misses=1)
 
 
 def all_cases(plan: Plan, bundle: Bundle, threads: int) -> tuple[list[Case], list[Case]]:
     """What a search may measure: all its first looks, and as many of the largest proofs as a bisection may take."""
     blocks = sorted(plan.blocks or bundle.graphs)
-    proofs = [paced_case(bundle, block, threads, plan.seconds or SECONDS) for block in blocks]
+    proofs = [paced_case(bundle, block, threads, plan.seconds) for block in blocks]
     return [burst_case(bundle, block, threads) for block in blocks], proofs[-(len(blocks).bit_length()) :]

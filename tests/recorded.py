@@ -28,10 +28,12 @@ def record(
     peak_kb: int = 50_000,
     model_kb: int = 6_000,
     model: str = "hpn-reduced",
+    stop_after_misses: int = 0,
     **line: Any,
 ) -> None:
     """Keep a case: of each repeat its step times in ms, or one for all `steps`; `line` overrides its line's entries."""
     request = {"format": 2, "task": "measure", "mode": mode, "block": block, "threads": 1, "steps": steps, "warmup": 50}
+    request["stop_after_misses"] = stop_after_misses
     used = {"peak_kb": peak_kb, "resident_kb": peak_kb}
     memory = {stage: {**used, "private_kb": kb} for stage, kb in (("onnxruntime", 24_000), ("run", 24_000 + model_kb))}
     versions = {"python": "3.11.2", "onnxruntime": "1.31.1", "numpy": "2.4.6", "denormals_flushed": True}

@@ -96,7 +96,7 @@ def test_the_smallest_block_is_the_smallest_without_a_miss_on_the_audio_clock(
     assert found[TEACHER, "burst"]["smallest"] == 256
     assert found[TEACHER, "paced"]["smallest_seconds"] == pytest.approx(60 * 0.016)
     told = tell(silent(entries), table(silent(entries), block_costs(entries, load(tmp_path))))
-    assert told.tables[1].rows[-1] == ["smallest block", "256, 0.96 s", "none in time"]
+    assert told.tables[1].rows[-1] == ["smallest block", "256 (no miss in 0.96 s)", "none in time"]
 
 
 def test_a_tail_has_a_ratio_where_its_steps_and_the_board_s_noise_allow_one(
@@ -109,6 +109,37 @@ def test_a_tail_has_a_ratio_where_its_steps_and_the_board_s_noise_allow_one(
     assert sure["p99.9_ratio"] == pytest.approx(0.5, rel=1e-3)
     assert sure["p99.9_low"] < sure["p99.9_ratio"] < sure["p99.9_high"]
     assert math.isnan(noisy["p99.9_ratio"]) and math.isnan(few["p99.9_ratio"])
+
+
+def test_a_run_that_was_stopped_at_a_miss_costs_nothing_and_shows_that_its_block_is_not_in_time(
+    entries: list[Entry], tmp_path: Path
+) -> None:
+    cut = np.where(np.arange(15) == 14, 5.0, 1.0)
+    both(tmp_path, [1.0], [1.0], mode="paced", block=256)
+    for model in (TEACHER, STUDENT):
+        record(tmp_path, [cut], model=model, name=f"{model}-cut", mode="paced", stop_after_misses=1)
+    assert [(row["block"], row["smallest"]) for row in costs(entries, tmp_path)] == [(256, 256), (256, 256)]
+    record(tmp_path, [1.0], model=STUDENT, name="before", mode="paced", steps=50)  # by chance without a miss
+    assert [row["smallest"] for row in costs(entries, tmp_path)] == [256, 256]
+
+
+@pytest.mark.parametrize(("runs", "said"), [(1, "one run"), (2, "two runs"), (3, "")])
+def test_an_interval_of_few_runs_says_in_its_sentence_what_it_lacks(
+    entries: list[Entry], tmp_path: Path, runs: int, said: str
+) -> None:
+    both(tmp_path, RUNS, [0.5 * np.linspace(0.9, 1.1, 60)] * runs)
+    [[sentence]] = cost_sentences(TEACHER, costs(entries, tmp_path)).values()
+    assert (f" by the steps of {said}: how much runs differ is not in it)" in sentence) == bool(said)
+    assert ("how much runs differ" in sentence) == bool(said)
+
+
+@pytest.mark.parametrize("option", ["--csv", "--html"])
+@pytest.mark.parametrize("file", ["-", "nonesuch/x"])
+def test_what_is_no_file_to_write_is_refused_and_nothing_is_made(tmp_path: Path, option: str, file: str) -> None:
+    command = [Path(sys.executable).parent / "tonearm", "compare", "--teacher", TEACHER, "--student", STUDENT]
+    done = subprocess.run([*command, option, file], cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert not (tmp_path / file).exists() and not (tmp_path / "nonesuch").exists()
 
 
 def test_other_engines_are_left_out(entries: list[Entry], tmp_path: Path) -> None:
@@ -144,7 +175,7 @@ def test_costs_are_compared_without_playing_what_has_no_instrument(tmp_path: Pat
     models = ["--teacher", TEACHER, "--student", STUDENT, "--html", tmp_path / "c.html"]
     done = subprocess.run([*command, *models], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith(f"{STUDENT} takes 0.5 of {TEACHER}'s time")
+    assert done.stdout.splitlines()[0].startswith(f"{STUDENT} takes 0.5 of {TEACHER}'s time")
     assert "MSS" not in done.stdout
     page = (tmp_path / "c.html").read_text()
     assert "<svg" in page and "<audio" not in page and "0.5 of" in page

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tonearm.bench.cases import Case
 from tonearm.bench.search import remarks, table
-from tonearm.bench.smallest import Found, find, first_that_fits, fixed_cost, limit, verdict
+from tonearm.bench.smallest import Found, find, first_that_fits, fixed_cost, limit, paced_case, verdict
 from tonearm.bench.stats import steps_needed, ticks
 from tonearm.runtime.bundle import Bundle
 
@@ -125,7 +125,7 @@ def board(cost: Callable[[int], float], hiccups: dict[int, int] | None = None) -
     return measure
 
 
-def found_on(bundle: Bundle, measure: Callable[[Case], Steps], seconds: float = 60) -> Found:
+def found_on(bundle: Bundle, measure: Callable[[Case], Steps], seconds: float | None = None) -> Found:
     return find(bundle, BLOCKS, 1, seconds, measure)
 
 
@@ -168,8 +168,31 @@ def test_the_table_says_what_was_found_and_where_steps_are_too_few(golden_bundle
     assert shown(small) == "hpn-reduced | 1 | 64 | 4 | 1.000 | 1.000 | 0 | nothing: the bundle has no smaller one"
     assert not any("n < 2995" in line for line in remarks([small]))
     large = found_on(golden_bundle, board(lambda block: 1e6, {64: 0, 128: 0, 256: 0}), 30)
-    assert shown(large) == "hpn-reduced | 1 | 512 | 32 | 1.000 | n < 2995 | 0 | jitter at 256 (missed after 0.016 s)"
+    assert shown(large) == (
+        "hpn-reduced | 1 | 512 (not proven: n < 2995) | 32 | 1.000 | n < 2995 | 0 | "
+        "jitter at 256 (missed after 0.016 s)"
+    )
     said = "\n".join(remarks([large]))
     assert "--seconds 96 are enough" in said and "30 s are little" in said
     none = found_on(golden_bundle, board(lambda block: 70e3 * block))
     assert shown(none) == "hpn-reduced | 1 | none | - | - | - | - | compute at 1024"
+
+
+@pytest.mark.parametrize(("block", "seconds"), [(64, 60), (256, 60), (512, 95.84), (1024, 191.68)])
+def test_a_proof_is_a_minute_long_and_of_enough_steps_for_p99_9(
+    golden_bundle: Bundle, block: int, seconds: float
+) -> None:
+    case = paced_case(golden_bundle, block, 1, None)
+    assert case.steps * case.period == pytest.approx(seconds)
+    assert verdict(paced(steps(case.steps, 1e6), block), block, RATE, case.steps).is_proven
+    asked = paced_case(golden_bundle, block, 1, 60)
+    judged = verdict(paced(steps(asked.steps, 1e6), block), block, RATE, asked.steps)
+    assert judged.in_time and judged.is_proven == (block <= 256)
+
+
+def test_a_large_block_is_proven_unless_seconds_say_otherwise(golden_bundle: Bundle) -> None:
+    slow = board(lambda block: 6e6 if block == 1024 else 70e3 * block)
+    found = found_on(golden_bundle, slow)
+    assert found.block == 1024 and found.verdict and found.verdict.p99_9_high == 6e6
+    assert "not proven" not in shown(found) and not any("not proven" in line for line in remarks([found]))
+    assert "1024 (not proven: n < 2995)" in shown(found_on(golden_bundle, slow, 60))
