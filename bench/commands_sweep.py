@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,9 +114,12 @@ def _sweep(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
     for name in plan.boards:
         check_name(name)
     check_plan(plan)
-    ready = _bundles(plan)
+    if options.smallest_block and not plan.blocks:
+        plan, ready = _all_blocks(plan)
+    else:
+        ready = _bundles(plan)
     try:
-        (_search if options.smallest_block else _measure)(plan, ready)
+        (_search if options.smallest_block else _measure)(plan, of_precisions(ready, plan.precisions))
     except KeyboardInterrupt:
         _tell_how_to_go_on(plan.output)
         raise
@@ -156,7 +160,17 @@ def _bundles(plan: Plan) -> list[Bundle]:
     for what in plan.models:
         with stage(f"bundle {what}") as report:
             ready.append(bundles.ensure_bundle(what, report, plan.blocks)[0])
-    return of_precisions(ready, plan.precisions)
+    return ready
+
+
+def _all_blocks(plan: Plan) -> tuple[Plan, list[Bundle]]:
+    """A search goes through the default blocks of models by name, not through what happens to be exported."""
+    ready = []
+    for what in plan.models:
+        with stage(f"bundle {what}") as report:
+            ready.append(bundles.ensure_default(what, report))
+    ours = all(by_name for _, by_name in ready)
+    return replace(plan, blocks=bundles.BLOCKS if ours else ()), [bundle for bundle, _ in ready]
 
 
 def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
