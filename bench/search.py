@@ -28,7 +28,7 @@ from .smallest import BUFFERS, SECONDS, Found, Verdict, all_cases, find
 from .stats import steps_needed
 from .sweep import Swept
 from .together import Reach
-from .visit import Visit, check_there, visit
+from .visit import Visit, check_there, visit, without_cores
 
 P99_9 = steps_needed(99.9)
 HEADINGS = ("model", "threads", "smallest block", "ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
@@ -97,9 +97,11 @@ class _Hunt:
 
     def go_on(self, connection: Connection) -> None:
         """Search what is left, over this connection."""
-        most, folder = max(self.plan.threads), self.plan.output
+        fewest, folder = min(self.plan.threads), self.plan.output
         self.done |= finished(folder)
-        with visit(connection, self.what, self.bundles, most, folder, self.conditions, self.report) as there:
+        with visit(connection, self.what, self.bundles, fewest, folder, self.conditions, self.report) as there:
+            many = without_cores(self.name, (threads for _, threads in self.left), there.site.facts["cores"])
+            self.left = [what for what in self.left if what[1] not in many]
             while self.left:
                 self._search(there, *self.left[0])
                 self.left.pop(0)

@@ -21,7 +21,7 @@ from tonearm.bench.results import load, read_cases
 from tonearm.bench.search import search
 from tonearm.bench.sweep import Swept, sweep
 from tonearm.device.boards import board
-from tonearm.device.errors import AgentError
+from tonearm.device.errors import AgentError, BoardError
 from tonearm.device.loopback import serve
 from tonearm.device.ssh import Connection
 from tonearm.device.tuning import tune
@@ -80,10 +80,14 @@ def brief(**changes: Any) -> Plan:
     return Plan(**{"blocks": (64,), "modes": ("burst",), "repeats": 1, "steps": 5, **changes})
 
 
-def test_a_grid_is_measured_whole_and_what_is_there_is_not_measured_again(golden_bundle: Bundle) -> None:
+def test_a_grid_is_measured_whole_and_what_is_there_is_not_measured_again(
+    golden_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = brief(blocks=(), modes=("burst", "paced"))
     assert sweep(HERE, [golden_bundle], brief(modes=("paced",)), quiet) == Swept(1, 0)
     assert sweep(HERE, [golden_bundle], plan, quiet) == Swept(3, 1)
+    lines = [line.partition(", about")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [f"{HERE}: 1 of 3 cases", f"{HERE}: 2 of 3 cases"]
     assert sweep(HERE, [golden_bundle], brief(repeats=2), quiet) == Swept(1, 1)
     found = {(request["block"], request["mode"], request["repeat"]) for request in requests()}
     assert found == {(64, "burst", 0), (64, "paced", 0), (256, "burst", 0), (256, "paced", 0), (64, "burst", 1)}
@@ -101,6 +105,18 @@ def test_a_bundle_that_lost_a_block_is_not_measured_again(golden_bundle: Bundle,
     assert less.digest != golden_bundle.digest
     assert sweep(HERE, [less], brief(repeats=2), quiet) == Swept(1, 1)
     assert load("results").pooled()["repeats"].tolist() == [2]
+
+
+def test_threads_without_cores_are_left_out_and_the_others_measured(
+    golden_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(HERE, [golden_bundle], brief(threads=(1, 1000)), quiet) == Swept(1, 0)
+    found = search(HERE, [golden_bundle], Plan(blocks=(64,), threads=(1000, 1), seconds=0.2), quiet).found
+    assert [one.threads for one in found] == [1]
+    told = capsys.readouterr().err.splitlines()
+    assert len([line for line in told if line.endswith("core(s): 1000 threads are left out")]) == 2
+    with pytest.raises(BoardError, match="1000 threads would measure nothing but waiting"):
+        sweep(HERE, [golden_bundle], brief(threads=(1000,)), quiet)
 
 
 def test_a_sweep_that_is_tuned_leaves_the_board_as_it_was(golden_bundle: Bundle, system: Path) -> None:
