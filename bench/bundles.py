@@ -202,6 +202,14 @@ def ensure_bundle(
     return bundle, f"{what}: {bundle.weights}; already exported in {target}"
 
 
+def ensure_default(what: str, report: Report, folder: Path = FOLDER) -> tuple[Bundle, bool]:
+    """As `ensure_bundle`; whether it is a model by name that has all `BLOCKS` now, whatever it had before."""
+    bundle, _ = ensure_bundle(what, report, None, folder)
+    if "/" in what or what not in NAMES or _origin(bundle.weights) not in OURS:
+        return bundle, False
+    return ensure_bundle(what, report, BLOCKS, folder)[0], True
+
+
 def _exported(folder: Path) -> Bundle | None:
     try:
         return read_bundle(folder)

@@ -69,13 +69,28 @@ class Case:
 
 
 def identity(there: Visit, case: Case) -> str:
-    """What makes two measurements the same one: the board, its software, the bundle, the engine and the request."""
+    """What makes two measurements the same one: the board, its software, the graph, the engine and the request."""
     site, name = there.site, there.connection.name
     facts = {key: site.facts[key] for key in ("hostname", "model", "cpu", "cores", "kernel", "python")}
     engine = f"torch {torch_version()}" if case.engine == TORCH else case.engine
-    what = [case.bundle.digest, engine, _request(there, case), case.repeat, case.protocol]
+    what = [graph_key(case.bundle, case.block), engine, _request(there, case), case.repeat, case.protocol]
     parts = [name, facts, site.runtime, site.runner, *what]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def graph_key(bundle: Bundle, block: int) -> str:
+    """A hash of what a case of this block runs: its graph, the weights, the golden clip that is played.
+
+    An export with other blocks beside it leaves it as it is, unless a block is so large that the clip gets longer.
+    """
+    files = {name: bundle.files[name].sha256 for name in _files_of(bundle, block)}
+    parts = [bundle.name, bundle.weights, bundle.precision, bundle.sample_rate, bundle.hop, files]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _files_of(bundle: Bundle, block: int) -> set[str]:
+    """The graph of a block, and all that is no graph."""
+    return {*bundle.files} - {*bundle.graphs.values()} | {bundle.graphs[block]}
 
 
 def _request(there: Visit, case: Case) -> dict[str, Any]:
@@ -188,6 +203,7 @@ def _entry(there: Visit, case: Case, record: dict[str, Any]) -> dict[str, Any]:
         "runtime": there.site.runtime,
         "runner": there.site.runner,
         "release": release_path(bundle),
+        "graph": graph_key(bundle, case.block),
         "sample_rate": bundle.sample_rate,
         "weights": bundle.weights,
         "precision": bundle.precision,
@@ -200,8 +216,7 @@ def _entry(there: Visit, case: Case, record: dict[str, Any]) -> dict[str, Any]:
 
 def _bytes_of(bundle: Bundle, block: int) -> int:
     """What one block size needs on disk: its graph and the weights."""
-    others = {bundle.golden, *bundle.graphs.values()} - {bundle.graphs[block]}
-    return sum(file.size for name, file in bundle.files.items() if name not in others)
+    return sum(bundle.files[name].size for name in _files_of(bundle, block) - {bundle.golden})
 
 
 def _weight_bytes(bundle: Bundle) -> int:

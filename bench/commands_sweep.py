@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,18 @@ from . import bundles, protocol
 from .arguments import Commands, add_command, add_on_several, natural, positive, seconds
 from .console import out, say, stage
 from .errors import ResultsError
-from .plan import ENGINES, MODES, Plan, check_plan, of_precisions, read_plan
+from .plan import ENGINES, MODES, PROTOCOLS, Plan, check_plan, of_precisions, read_plan
 from .together import at_once
 
 if TYPE_CHECKING:
     from ..runtime.bundle import Bundle
 
-PLAN = """plan.toml, which may have all that the options say:
+PLAN = """plan.toml, which may have what the options say, all but --smallest-block:
   models = ["hpn-full-flute", "hpn-reduced-flute"]   # precisions
   boards = ["pi"]                                    # engines
   blocks = [64, 256, 1024]                           # threads
   modes = ["burst", "paced"]                         # repeats, steps or seconds
-  cool_down = 60                                     # tune, profile, seed, output"""
+  cool_down = 60                                     # tune, profile, seed, output, protocol"""
 NOT_SEARCHED = ("modes", "engines", "repeats", "steps", "profile")  # which the search for the smallest block decides
 
 
@@ -44,7 +45,7 @@ def add_sweep(commands: Commands) -> None:
     )
     command.add_argument(
         "--protocol",
-        choices=("ddx7", "paper"),
+        choices=PROTOCOLS,
         help="a published one, with its blocks, threads and steps: the DDX7 page's latencies or the paper's harness; "
         "on loopback with PyTorch beside",
     )
@@ -114,9 +115,12 @@ def _sweep(command: argparse.ArgumentParser, options: argparse.Namespace) -> Non
     for name in plan.boards:
         check_name(name)
     check_plan(plan)
-    ready = _bundles(plan)
+    if options.smallest_block and not plan.blocks:
+        plan, ready = _all_blocks(plan)
+    else:
+        ready = _bundles(plan)
     try:
-        (_search if options.smallest_block else _measure)(plan, ready)
+        (_search if options.smallest_block else _measure)(plan, of_precisions(ready, plan.precisions))
     except KeyboardInterrupt:
         _tell_how_to_go_on(plan.output)
         raise
@@ -129,27 +133,29 @@ def _plan(command: argparse.ArgumentParser, options: argparse.Namespace) -> Plan
     given: dict[str, Any] = {
         field: tuple(value) if isinstance(value, list) else value for field, value in said.items() if value is not None
     }
-    unwanted = [field for field in NOT_SEARCHED if field in given] if options.smallest_block else []
-    if unwanted:
-        command.error(f"--smallest-block decides itself about {', '.join(unwanted)}")
-    if options.protocol:
-        _check_alone(command, options, given)
-        given["blocks"] = protocol.blocks(options.protocol)
     written = read_plan(options.plan) if options.plan else {}
     if "steps" in given or "seconds" in given:
         written = {field: value for field, value in written.items() if field not in ("steps", "seconds")}
     plan = Plan(**{**written, **given})
+    if options.smallest_block:
+        _check_alone(command, "--smallest-block", (*NOT_SEARCHED, "protocol"), given, written)
+    if plan.protocol:
+        _check_alone(command, f"--protocol {plan.protocol}", protocol.FIELDS, given, written)
+        plan = replace(plan, blocks=protocol.blocks(plan.protocol))
     missing = [option for option, value in (("--board", plan.boards), ("--models", plan.models)) if not value]
     if missing:
         command.error(f"the following arguments are required: {', '.join(missing)} (or a --plan that has them)")
     return plan
 
 
-def _check_alone(command: argparse.ArgumentParser, options: argparse.Namespace, given: dict[str, Any]) -> None:
-    unwanted = [field for field in protocol.FIELDS if field in given]
-    if unwanted or options.smallest_block:
-        what = ", ".join(unwanted) or "what is measured"
-        command.error(f"--protocol {options.protocol} decides itself about {what}")
+def _check_alone(
+    command: argparse.ArgumentParser, who: str, fields: Sequence[str], given: dict[str, Any], written: dict[str, Any]
+) -> None:
+    """A usage error where the options or the plan's file say what `who` decides."""
+    for said, where in ((given, ""), (written, ": take that out of the plan's file")):
+        unwanted = [field for field in fields if field in said]
+        if unwanted:
+            command.error(f"{who} decides itself about {', '.join(unwanted)}{where}")
 
 
 def _bundles(plan: Plan) -> list[Bundle]:
@@ -157,7 +163,17 @@ def _bundles(plan: Plan) -> list[Bundle]:
     for what in plan.models:
         with stage(f"bundle {what}") as report:
             ready.append(bundles.ensure_bundle(what, report, plan.blocks)[0])
-    return of_precisions(ready, plan.precisions)
+    return ready
+
+
+def _all_blocks(plan: Plan) -> tuple[Plan, list[Bundle]]:
+    """A search goes through the default blocks of models by name, not through what happens to be exported."""
+    ready = []
+    for what in plan.models:
+        with stage(f"bundle {what}") as report:
+            ready.append(bundles.ensure_default(what, report))
+    ours = all(by_name for _, by_name in ready)
+    return replace(plan, blocks=bundles.BLOCKS if ours else ()), [bundle for bundle, _ in ready]
 
 
 def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:

@@ -143,6 +143,12 @@ def say(text: str, seconds: float | None = None) -> None:
     err.print(f"{text}{took}", soft_wrap=True)
 
 
+def say_without_bars(text: str) -> None:
+    """A line of progress for a log: off a terminal, where no bar is drawn."""
+    if not err.is_terminal:
+        say(text)
+
+
 def count(number: int, what: str) -> str:
     """`1 step`, `2 steps`."""
     return f"{number} {what}" + ("" if number == 1 else "s")

@@ -20,6 +20,7 @@ from .conditions import COOL_DOWN
 from .errors import BenchError
 from .torch_engine import module_of
 
+PROTOCOLS = ("ddx7", "paper")  # published ones: see `protocol`
 MODES, ENGINES = (BURST, PACED), (ONNXRUNTIME, TORCH)
 HERE = "loopback"  # where PyTorch runs, too
 
@@ -179,4 +180,5 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str, Callable[[Any], Any]]] = {
     "output": (_is_text, "the name of a folder", Path),
     "cool_down": (_is_seconds, "a number of seconds from 0", float),
     **dict.fromkeys(("tune", "profile"), _FLAG),
+    "protocol": (lambda value: value in PROTOCOLS, f"{' or '.join(PROTOCOLS)}", str),
 }

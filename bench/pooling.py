@@ -57,7 +57,7 @@ def _how(entry: dict[str, Any]) -> list[Any]:
     """What the runs of a case must have in common beside their columns."""
     asked = {key: value for key, value in entry["record"]["request"].items() if key not in ("bundle", "samples")}
     facts = [entry["facts"].get(key) for key in ("hostname", "model")]
-    return [asked, facts, *(entry[key] for key in ("release", "runtime", "runner"))]
+    return [asked, facts, entry.get("graph", entry["release"]), *(entry[key] for key in ("runtime", "runner"))]
 
 
 def pool(entries: Sequence[dict[str, Any]], rows: Sequence[Row], samples: Sequence[Arrays]) -> Row:

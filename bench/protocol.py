@@ -17,12 +17,12 @@ from .cases import ONNXRUNTIME, TORCH
 from .columns import BURST
 from .console import Report, say
 from .errors import BenchError
-from .plan import VIRTUAL_STEPS, Plan
+from .plan import PROTOCOLS, VIRTUAL_STEPS, Plan
 from .together import Reach
 from .torch_engine import module_of, torch_version
+from .visit import without_cores
 
-DDX7, PAPER = "ddx7", "paper"
-PROTOCOLS = (DDX7, PAPER)
+DDX7, PAPER = PROTOCOLS
 LATENCIES_MS = (256, 128, 64, 32, 16, 8, 4)
 BUFFERS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 THREADS = (1, 2, 4)
@@ -54,10 +54,7 @@ def grid(protocol: str, name: str, bundles: Sequence[Bundle], cores: int) -> dic
     rates = sorted({bundle.sample_rate for bundle in bundles})
     if len(rates) > 1:
         raise BenchError(f"a protocol has one sample rate, the models have {', '.join(map(str, rates))} Hz")
-    threads = [count for count in THREADS if count <= cores] if protocol == PAPER else [1]
-    if protocol == PAPER and threads != list(THREADS):
-        left = ", ".join(str(count) for count in THREADS if count not in threads)
-        say(f"{name} has {cores} core(s): {left} threads are left out")
+    threads = sorted({*THREADS} - without_cores(name, THREADS, cores)) if protocol == PAPER else [1]
     return {
         "blocks": blocks(protocol, rates[0]),
         "threads": tuple(threads),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .cases import TORCH
-from .protocol import PROTOCOLS
+from .plan import PROTOCOLS
 from .results import INSTRUCTIONS
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from .results import finished
 from .smallest import BUFFERS, ENOUGH, SECONDS, Found, Verdict, all_cases, find
 from .sweep import Swept
 from .together import Reach
-from .visit import Visit, check_there, visit
+from .visit import Visit, check_there, visit, without_cores
 
 HEADINGS = ("model", "threads", "smallest block", "ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
 NOT_SUPPORTED = f"n < {ENOUGH}"
@@ -98,9 +98,11 @@ class _Hunt:
 
     def go_on(self, connection: Connection) -> None:
         """Search what is left, over this connection."""
-        most, folder = max(self.plan.threads), self.plan.output
+        fewest, folder = min(self.plan.threads), self.plan.output
         self.done |= finished(folder)
-        with visit(connection, self.what, self.bundles, most, folder, self.conditions, self.report) as there:
+        with visit(connection, self.what, self.bundles, fewest, folder, self.conditions, self.report) as there:
+            many = without_cores(self.name, (threads for _, threads in self.left), there.site.facts["cores"])
+            self.left = [what for what in self.left if what[1] not in many]
             while self.left:
                 self._search(there, *self.left[0])
                 self.left.pop(0)

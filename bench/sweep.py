@@ -15,18 +15,19 @@ from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
 from .cases import ONNXRUNTIME, Case, Key, identity, measure
 from .conditions import Conditions
-from .console import Report, one_line, say
+from .console import Report, one_line, say, say_without_bars
 from .errors import EngineError, ResultsError
 from .estimate import Estimate, about
 from .patience import PATIENCE, with_patience
 from .plan import Plan, cases_of, check_plan
 from .results import finished, read_cases
 from .together import Reach, check
-from .visit import Visit, check_there, visit
+from .visit import Visit, check_there, visit, without_cores
 
 IN_A_ROW = 3  # cases that fail one after the other: then it is the board that can't
 LOSSES = 2  # of the board during one case: then it is the case that brings it down
 WORTH_TELLING = 60  # seconds
+SILENCE, TENTHS = 30, 10  # seconds without a line in a log, and lines of a whole sweep
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ class _Tally:
         """Those that are not over, in their order."""
         return [case for case in self.cases if case.key not in self._measured and case.key not in self._failed]
 
+    def leave_out(self, cores: int) -> None:
+        """Cases with more threads than the board has cores are none."""
+        many = without_cores(self.name, (case.threads for case in self.cases), cores)
+        self.cases = [case for case in self.cases if case.threads not in many]
+
     def done(self, case: Case) -> None:
         """It is measured."""
         self._measured.add(case.key)
@@ -148,15 +154,16 @@ class _Tour:
         self.tally, self.plan, self.conditions, self.report = tally, plan, conditions, report
         self.what = f"sweep of {len(tally.cases)} cases", new_token()
         self.profiled: set[tuple[str, int, int]] = set()
-        self.estimate, self.spent = Estimate(), 0.0
+        self.estimate, self.spent, self.logged = Estimate(), 0.0, time.monotonic()
 
     def go_on(self, connection: Connection) -> None:
         """Measure what is left, over this connection."""
         left = self.tally.left()
         bundles = list({case.bundle.digest: case.bundle for case in left}.values())
-        threads = max((case.threads for case in left), default=1)
+        threads = min((case.threads for case in left), default=1)
         folder, conditions = self.plan.output, self.conditions
         with visit(connection, self.what, bundles, threads, folder, conditions, self.report) as there:
+            self.tally.leave_out(there.site.facts["cores"])
             for bundle in bundles:
                 if bundle.digest in there.refused:
                     self.tally.refused(bundle, there.refused[bundle.digest])
@@ -203,6 +210,15 @@ class _Tour:
         else:
             self.spent += seconds
             self.tally.done(case)
+        self._log(len(todo) - 1, self.estimate.seconds(todo[1:]))
+
+    def _log(self, left: int, expected: float) -> None:
+        """Say how far it is, about every 30 seconds and every tenth of the cases."""
+        ended, total, now = self.tally.ended(), self.tally.ended() + left, time.monotonic()
+        tenth = ended * TENTHS // total > (ended - 1) * TENTHS // total
+        if left and (tenth or now - self.logged > SILENCE):
+            self.logged = now
+            say_without_bars(f"{self.tally.name}: {ended} of {total} cases, about {about(expected)} left")
 
     def _measure(self, there: Visit, case: Case, todo: list[Case]) -> float:
         """How many seconds it took."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ..device.ssh import Connection
 from ..device.turn import Turn, turn
 from ..runtime.bundle import Bundle
 from .conditions import Conditions
-from .console import Report
+from .console import Report, say
 from .deploy import ensure_proven
 from .results import SAMPLES
 
@@ -49,7 +49,7 @@ def visit(
         connection: to the board.
         what: what it is held for, and a token, as `device.turn` wants them.
         bundles: what is measured.
-        threads: the most that a case wants.
+        threads: the fewest that a case wants; `without_cores` tells which are too many.
         folder: of the results: what can't be written is known before it is measured.
         conditions: under which it is measured.
         report: progress.
@@ -85,6 +85,14 @@ def _install(there: Visit, bundles: Sequence[Bundle], report: Report) -> None:
         except AgentError as error:
             check_there(there.connection)
             there.refused[bundle.digest] = error
+
+
+def without_cores(name: str, threads: Iterable[int], cores: int) -> set[int]:
+    """Those of `threads` for which the board has no cores, told in a line: they would measure nothing but waiting."""
+    many = sorted({count for count in threads if count > cores})
+    if many:
+        say(f"{name} has {cores} core(s): {', '.join(map(str, many))} threads are left out")
+    return {*many}
 
 
 def check_there(connection: Connection) -> None:

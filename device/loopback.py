@@ -137,6 +137,6 @@ def _pump_in(channel: paramiko.Channel, pipe: IO[bytes]) -> None:
 
 
 def _pump_out(pipe: IO[bytes], send: Callable[[bytes], None]) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
         while chunk := os.read(pipe.fileno(), CHUNK):
             send(chunk)

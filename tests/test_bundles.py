@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tonearm.bench.bundles import ensure_bundle, export_model
+from tonearm.bench.bundles import BLOCKS, ensure_bundle, ensure_default, export_model
+from tonearm.bench.cases import graph_key
 from tonearm.bench.errors import BenchError
 from tonearm.runtime.bundle import Bundle, read_bundle
 from tonearm.runtime.errors import BundleError
@@ -28,6 +29,7 @@ def trained(golden_bundle: Bundle, tmp_path: Path) -> Path:
 def test_a_bundle_with_trained_weights_is_used_as_it_is(trained: Path, golden_bundle: Bundle) -> None:
     bundle, line = ensure_bundle(NAME, quiet, [64], trained)
     assert (bundle.digest, bundle.weights) == (golden_bundle.digest, "golden")
+    assert ensure_default(NAME, quiet, trained) == (bundle, False)
     assert "golden" in line
 
 
@@ -51,6 +53,9 @@ def test_an_untrained_bundle_is_exported_once_and_keeps_its_blocks_when_others_a
     assert (again.digest, "already exported" in line) == (first.digest, True)
     more, _ = ensure_bundle(NAME, quiet, [128], tmp_path)
     assert sorted(more.graphs) == [64, 128]
+    assert [graph_key(bundle, 64) for bundle in (first, more)] == [graph_key(first, 64)] * 2
+    all_blocks, by_name = ensure_default(NAME, quiet, tmp_path)
+    assert (sorted(all_blocks.graphs), by_name) == ([*BLOCKS], True)
 
 
 def test_a_bundle_of_weights_that_come_along_is_made_once_and_again_when_others_come(tmp_path: Path) -> None:

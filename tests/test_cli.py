@@ -154,6 +154,21 @@ def test_more_threads_than_cores_are_refused(golden_bundle: Bundle) -> None:
     assert not Path("results").exists()
 
 
+def test_what_a_plan_says_and_the_search_or_a_protocol_decides_is_refused(golden_bundle: Bundle) -> None:
+    plan = Path("plan.toml")
+    plan.write_text(f'models = ["{golden_bundle.folder}"]\nboards = ["loopback"]\nblocks = [64]\nrepeats = 2\n')
+    said = tonearm("sweep", "--plan", plan, "--smallest-block", status=2).stderr
+    assert "--smallest-block decides itself about repeats: take that out of the plan's file" in said
+    said = tonearm("sweep", "--plan", plan, "--protocol", "ddx7", status=2).stderr
+    assert "--protocol ddx7 decides itself about blocks: take that out" in said
+    plan.write_text(plan.read_text().replace("blocks = [64]", 'protocol = "ddx7"'))
+    assert (
+        "decides itself about repeats, protocol"
+        in tonearm("sweep", "--plan", plan, "--smallest-block", status=2).stderr
+    )
+    assert "has no graph for blocks of 128 samples" in complaint("sweep", "--plan", plan)
+
+
 def test_what_a_virtual_board_can_not_be_asked_is_refused_at_once(golden_bundle: Bundle) -> None:
     sweep = ["sweep", "--board", "virtual", "--models", golden_bundle.folder]
     assert "virtual can't be paced: its clock counts instructions" in complaint(*sweep, "--modes", "paced")

@@ -116,6 +116,14 @@ def test_what_was_measured_with_something_older_is_not_pooled(tmp_path: Path, ch
     assert dict(results.cases[["case", "superseded"]].to_numpy().tolist()) == {"old": True, "new": False}
 
 
+def test_a_bundle_that_got_other_blocks_beside_is_no_other_case(tmp_path: Path) -> None:
+    for repeat in range(2):
+        keep(tmp_path, f"r{repeat}", measured(repeat=repeat) | {"graph": "g", "release": f"of then {repeat}"})
+    assert load(tmp_path).pooled()["repeats"].tolist() == [2]
+    keep(tmp_path, "r2", measured(repeat=2) | {"graph": "h"})
+    assert load(tmp_path).pooled()["repeats"].tolist() == [1]
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("precision", "int8"), ("weights", "other"), ("engine", "torch"), ("board", "pi5")]
 )

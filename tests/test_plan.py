@@ -33,6 +33,7 @@ output = "there"
 cool_down = 0
 tune = true
 profile = false
+protocol = "ddx7"
 """
 
 
@@ -65,6 +66,8 @@ def test_every_key_of_a_plan_is_a_field_of_the_same_name(tmp_path: Path) -> None
         ("seconds = true", "plan.toml: seconds: a number of seconds above 0"),
         ("cool_down = -1", "plan.toml: cool_down: a number of seconds from 0"),
         ("tune = 1", "plan.toml: tune: true or false"),
+        ('protocol = "dx7"', "plan.toml: protocol: ddx7 or paper, not 'dx7'"),
+        ("protocol = []", "plan.toml: protocol: ddx7 or paper"),
         ("output = 1", "plan.toml: output: the name of a folder"),
         ("[blocks]\na = 1", "plan.toml: blocks: a list"),
         ("steps = 1\nseconds = 1", "plan.toml: steps and seconds: one of them"),

@@ -64,6 +64,25 @@ def ask_python(folder: Path, script: str) -> str:
         return board.ask("facts")[0]["hostname"]
 
 
+def test_a_client_that_hangs_up_ends_the_command_without_a_word(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    for _ in range(20):
+        with socket.create_connection((endpoint.host, endpoint.port)) as wire, paramiko.Transport(wire) as client:
+            client.connect(
+                username=endpoint.user, pkey=paramiko.Ed25519Key.from_private_key_file(str(endpoint.key_file))
+            )
+            channel = client.open_session()
+            channel.exec_command("exec yes")
+            channel.recv(1 << 20)
+            wire.shutdown(socket.SHUT_RDWR)
+            while channel.recv(1 << 20):
+                pass
+    assert not told
+
+
 def test_the_expected_host_key_is_let_in(endpoint: Endpoint) -> None:
     with Connection("pi", endpoint) as board:
         assert board.ask("facts")[0]["hostname"] == socket.gethostname()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,15 +19,15 @@ from tonearm.bench.cases import Case, check_answer
 from tonearm.bench.conditions import Conditions, cool_down
 from tonearm.bench.errors import BenchError
 from tonearm.bench.plan import Plan
-from tonearm.bench.results import read_cases
+from tonearm.bench.results import load, read_cases
 from tonearm.bench.search import search
 from tonearm.bench.sweep import Swept, sweep
 from tonearm.device.boards import board
-from tonearm.device.errors import AgentError
+from tonearm.device.errors import AgentError, BoardError
 from tonearm.device.loopback import serve
 from tonearm.device.ssh import Connection
 from tonearm.device.tuning import tune
-from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.bundle import Bundle, read_bundle
 
 HERE = "loopback"
 GOVERNORS = [f"{CPUFREQ}/policy{number}/scaling_governor" for number in (0, 4)]
@@ -81,14 +82,43 @@ def brief(**changes: Any) -> Plan:
     return Plan(**{"blocks": (64,), "modes": ("burst",), "repeats": 1, "steps": 5, **changes})
 
 
-def test_a_grid_is_measured_whole_and_what_is_there_is_not_measured_again(golden_bundle: Bundle) -> None:
+def test_a_grid_is_measured_whole_and_what_is_there_is_not_measured_again(
+    golden_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = brief(blocks=(), modes=("burst", "paced"))
     assert sweep(HERE, [golden_bundle], brief(modes=("paced",)), quiet) == Swept(1, 0)
     assert sweep(HERE, [golden_bundle], plan, quiet) == Swept(3, 1)
+    lines = [line.partition(", about")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [f"{HERE}: 1 of 3 cases", f"{HERE}: 2 of 3 cases"]
     assert sweep(HERE, [golden_bundle], brief(repeats=2), quiet) == Swept(1, 1)
     found = {(request["block"], request["mode"], request["repeat"]) for request in requests()}
     assert found == {(64, "burst", 0), (64, "paced", 0), (256, "burst", 0), (256, "paced", 0), (64, "burst", 1)}
     assert sweep(HERE, [golden_bundle], brief(steps=6), quiet) == Swept(1, 0)
+
+
+def test_a_bundle_that_lost_a_block_is_not_measured_again(golden_bundle: Bundle, tmp_path: Path) -> None:
+    assert sweep(HERE, [golden_bundle], brief(), quiet) == Swept(1, 0)
+    shutil.copytree(golden_bundle.folder, tmp_path / "less")
+    manifest = json.loads((tmp_path / "less/manifest.json").read_text())
+    del manifest["files"][manifest["graphs"].pop("256")]
+    (tmp_path / "less/manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "less/block-256.onnx").unlink()
+    less = read_bundle(tmp_path / "less")
+    assert less.digest != golden_bundle.digest
+    assert sweep(HERE, [less], brief(repeats=2), quiet) == Swept(1, 1)
+    assert load("results").pooled()["repeats"].tolist() == [2]
+
+
+def test_threads_without_cores_are_left_out_and_the_others_measured(
+    golden_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(HERE, [golden_bundle], brief(threads=(1, 1000)), quiet) == Swept(1, 0)
+    found = search(HERE, [golden_bundle], Plan(blocks=(64,), threads=(1000, 1), seconds=0.2), quiet).found
+    assert [one.threads for one in found] == [1]
+    told = capsys.readouterr().err.splitlines()
+    assert len([line for line in told if line.endswith("core(s): 1000 threads are left out")]) == 2
+    with pytest.raises(BoardError, match="1000 threads would measure nothing but waiting"):
+        sweep(HERE, [golden_bundle], brief(threads=(1000,)), quiet)
 
 
 def test_a_sweep_that_is_tuned_leaves_the_board_as_it_was(golden_bundle: Bundle, system: Path) -> None:
@@ -274,7 +304,6 @@ def test_a_virtual_board_has_no_smallest_block(golden_bundle: Bundle) -> None:
 
 
 def test_a_profile_is_made_once_for_all_modes_and_repeats(golden_bundle: Bundle) -> None:
-    pytest.importorskip("tonearm.bench.profile")
     plan = brief(modes=("burst", "paced"), repeats=2, profile=True)
     assert sweep(HERE, [golden_bundle], plan, quiet) == Swept(4, 0)
     assert ["profile" in case for case in read_cases(Path("results"))] == [True, False, False, False]
