@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..device.facts import printable
 from .columns import INSTRUCTIONS, PACED, TIME
+from .console import count
+from .profile import parts
 from .report_causes import duration, sentence, together
 from .stats import steps_needed
 
@@ -34,6 +36,7 @@ SENSORS = {
     "frequency_max_mhz": "frequency (the kernel tells none)",
     "throttled": "throttling (only a Raspberry Pi tells)",
 }
+PROFILED = 3  # cases that are told in a line; the page has all
 POWER = "power (no sensor is read)"
 
 
@@ -43,6 +46,7 @@ def notes(board: Board) -> list[str]:
         *reading(board),
         *granted_lines(board),
         *slow_lines(board),
+        *profile_lines(board),
         not_measured(board),
         versions_line(board),
         *weights_lines(board.cases),
@@ -133,6 +137,19 @@ def floor_lines(cases: Sequence[Row], clock: str) -> list[str]:
 def slow_lines(board: Board) -> list[str]:
     """What coincided with slow steps, the dearest first, in a sentence."""
     return [sentence(together(board.name, board.slow))] if board.slow else []
+
+
+def profile_lines(board: Board) -> list[str]:
+    """What share of a step each part of the model takes, of the first cases that were profiled."""
+    told_cases = [f"{name}: {_shares(parts(profile['nodes']))}" for name, profile in board.profiles[:PROFILED]]
+    more = len(board.profiles) - len(told_cases)
+    rest = [f"{count(more, 'case')} more with --html"] if more else []
+    return [f"profiled: {'; '.join([*told_cases, *rest])}"] if told_cases else []
+
+
+def _shares(costs: Mapping[str, int]) -> str:
+    total = sum(costs.values()) or 1
+    return ", ".join(f"{part} {cost / total:.0%}" for part, cost in costs.items())
 
 
 def unmeasured(board: Board) -> list[str]:

@@ -12,6 +12,7 @@ from .columns import INSTRUCTIONS, PACED, TIME
 from .page import Figure, Part, Table
 from .plots import GREY
 from .profile import parts
+from .protocol_tables import digits
 from .report import Board, columns, rows
 from .report_causes import table as causes_table
 from .report_causes import together
@@ -153,15 +154,17 @@ def _watched_figure(runs: list[tuple[str, pandas.DataFrame]], column: str) -> Fi
 
 def profiles(board: Board) -> Part | None:
     """What ONNX Runtime's own profiler said of the cases that were profiled."""
-    found = [(row["name"], board.results.entry(row["case"]).get("profile")) for row in board.cases]
-    profiled = [(name, profile) for name, profile in found if profile]
+    profiled = board.profiles
     if not profiled:
         return None
     scale, unit = (1e6, "M instructions") if board.clock == INSTRUCTIONS else (1e3, "µs")
     bars = [(name, {part: ns / scale for part, ns in parts(profile["nodes"]).items()}) for name, profile in profiled]
     legend = {part: PARTS.get(part, GREY) for part in dict.fromkeys(part for _, costs in bars for part in costs)}
     label = f"{unit} a step in each part of the model: {', '.join(name for name, _ in profiled)}"
-    caption = f"{unit} a step in each part of the model, by ONNX Runtime's profiler, its own cost taken off."
+    caption = (
+        f"{unit} a step in each part of the model, by ONNX Runtime's profiler, its own cost taken off. The tables "
+        "below say what all nodes take together, and what a step takes without the profiler."
+    )
     return Part(
         "Where the time goes",
         legend=legend,
@@ -175,8 +178,9 @@ def _nodes(name: str, profile: dict[str, Any], scale: float, unit: str) -> Table
     nodes = sorted(profile["nodes"], key=lambda node: -node["ns"])
     total = sum(node["ns"] for node in nodes) or 1
     cells = [
-        [node["name"], node["op"], node["part"], f"{node['ns'] / scale:.3g}", f"{node['ns'] / total:.1%}"]
+        [node["name"], node["op"], node["part"], digits(node["ns"] / scale), f"{node['ns'] / total:.1%}"]
         for node in nodes[:DEAREST]
     ]
-    title = f"{name}: the dearest {len(cells)} of {len(nodes)} nodes"
+    sums = f"all take {digits(total / scale)} {unit}, a plain step {digits(profile['plain_ns'] / scale)} {unit}"
+    title = f"{name}: the dearest {len(cells)} of {len(nodes)} nodes; {sums}"
     return Table(["node", "operator", "part", unit, "share"], cells, title)

@@ -18,7 +18,7 @@ from rich.console import Console
 from tonearm.bench.cli import main
 from tonearm.bench.columns import INSTRUCTIONS, TIME
 from tonearm.bench.frames import Results
-from tonearm.bench.report import WIDE, Board, columns, markdown, percent, rows, sections, terminal_tables
+from tonearm.bench.report import TEXTS, Board, columns, markdown, narrow, percent, rows, sections, terminal_tables
 from tonearm.bench.report_causes import duration
 from tonearm.bench.report_notes import notes, unmeasured
 from tonearm.bench.report_page import write_html
@@ -57,7 +57,7 @@ def printed(results: Results, width: int = 1000) -> list[str]:
     """What the terminal shows, line by line."""
     console = Console(width=width)
     with console.capture() as capture:
-        for table in terminal_tables(results):
+        for table in terminal_tables(results, width):
             console.print(table)
     return capture.get().splitlines()
 
@@ -94,13 +94,18 @@ def test_a_duration_is_told_in_the_unit_that_suits_it(ns: float, text: str) -> N
     assert duration(ns) == text
 
 
-def test_an_ordinary_sweep_fits_a_terminal_and_what_is_left_out_is_named(recorded: Results) -> None:
-    lines = printed(recorded)
-    tables = [line.rstrip() for line in lines if re.match(r" (model|ddx7|hpn)", line)]
-    assert max(map(len, tables)) <= WIDE
-    (left_out,) = [line for line in lines if line.startswith("in --markdown and --html also: ")]
-    text = markdown(recorded)
-    assert all(f" {heading} |" in text for heading in left_out.partition(": ")[2].split(", "))
+@pytest.mark.parametrize("width", [120, 80, 60])
+def test_no_number_is_cut_on_a_terminal_and_what_is_left_out_is_named(recorded: Results, width: int) -> None:
+    lines = printed(recorded, width)
+    assert max(map(len, map(str.rstrip, lines))) <= width
+    said = " ".join(" ".join(lines).split())
+    for board in sections(recorded):
+        every = columns(board.cases, board.clock)
+        kept = narrow(every, rows(board.cases, every), width)
+        for row in rows(board.cases, {heading: name for heading, name in kept.items() if heading not in TEXTS}):
+            assert any(re.search(r"\s.*?".join(map(re.escape, row)), line) for line in lines)
+        left_out = [heading for heading in every if heading not in kept]
+        assert f"in --markdown and --html also: {', '.join(left_out)}" in said or not left_out
 
 
 def test_a_short_run_is_not_hidden_behind_a_long_one(copied: Path) -> None:
@@ -258,6 +263,23 @@ def test_the_page_shows_the_cells_of_the_tables_and_the_dearest_nodes(html: str,
         assert cells <= said
     profile = next(board.entries[0]["profile"] for board in sections(recorded) if "profile" in board.entries[0])
     assert max(profile["nodes"], key=lambda node: node["ns"])["name"] in said
+
+
+def test_a_profile_is_shown_whichever_repeat_it_was_taken_in(copied: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (copied / CASES).read_text().splitlines()]
+    first = next(line for line in lines if line.get("profile"))
+    again = {key: value for key, value in first.items() if key != "profile"} | {"id": "again", "repeat": 1}
+    shutil.copy(copied / SAMPLES / f"{first['id']}.npz", copied / SAMPLES / "again.npz")
+    (copied / CASES).write_text("".join(json.dumps(line) + "\n" for line in (*lines, again)))
+    board = sections(load(copied))[0]
+    assert [row["repeats"] for row in board.cases].count(2) == 1
+    assert len(board.profiles) == 2
+    (line,) = [note for note in notes(board) if note.startswith("profiled: ")]
+    name = next(row["name"] for row in board.cases if row["repeats"] == 2)
+    assert re.search(rf"{re.escape(name)}: (decoder|synth) \d+%", line)
+    write_html(load(copied), tmp_path / "report.html")
+    dearest = max(first["profile"]["nodes"], key=lambda node: node["ns"])["name"]
+    assert dearest in Page((tmp_path / "report.html").read_text()).said()
 
 
 def test_every_figure_on_the_page_is_known(html: str) -> None:
