@@ -47,7 +47,7 @@ def _report(options: argparse.Namespace) -> None:
     if options.markdown == STANDARD_OUTPUT:
         out.print(report.markdown(found), soft_wrap=True)
     else:
-        for part in report.terminal_tables(found, out.width):
+        for part in report.terminal_tables(found):
             out.print(part)
     for path in _write(found, options):
         say(f"wrote {path}")

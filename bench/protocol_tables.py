@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from . import markdown
 from .cases import ONNXRUNTIME, TORCH
 from .console import plain_table
+from .figures import digits
 from .markdown import safe
 from .protocol import DDX7, PAPER, THREADS
 from .protocol_cells import Cell, cells
@@ -210,11 +210,6 @@ def gain(ours: Cell, theirs: Cell) -> str:
     """How many times longer the other one takes: the ratio and its interval."""
     value, low, high = compare_cases(ours.runs, theirs.runs)
     return f"{digits(value)}x" + (f" [{digits(low)}, {digits(high)}]" if math.isfinite(low) else "")
-
-
-def digits(value: float) -> str:
-    """Three significant digits, never with an exponent: 0.0124, 1.04, 15.2, 0.32."""
-    return np.format_float_positional(value, precision=3, fractional=False, trim="-")
 
 
 def spread(mean: float, std: float) -> str:

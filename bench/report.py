@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .columns import INSTRUCTIONS, PACED, TIME
 from .console import out, plain_table
+from .figures import digits, percent
 from .markdown import safe, table
 from .plots import COLOURS
 from .pooling import boards
@@ -147,7 +148,9 @@ def cell(column: str, row: Row) -> str:
     if isinstance(value, float) and math.isnan(value):
         return f"n < {NEEDS[column]}" if column in NEEDS and row["n"] < NEEDS[column] else "-"
     if column == "misses":
-        return f"{value:.0f} ({100 * row['miss_rate']:.2g}%)" if value else f"0, < {percent(row['miss_rate_high'])}"
+        return (
+            f"{value:.0f} ({digits(100 * row['miss_rate'], 2)}%)" if value else f"0, < {percent(row['miss_rate_high'])}"
+        )
     if column == "late_p99":
         return f"{value / 1e3:.0f}"
     return _figure(column, value)
@@ -162,13 +165,7 @@ def _figure(column: str, value: Any) -> str:
         return f"{value / 1e6:g}"
     if column == "mips":
         return f"{value:.0f}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def percent(bound: float) -> str:
-    """A bound in percent with two figures, rounded up."""
-    unit = 10.0 ** (math.floor(math.log10(max(bound, 1e-12))) - 1)
-    return f"{100 * unit * math.ceil(bound / unit):.2g}%" if bound < 1 else "100%"
+    return digits(value) if isinstance(value, float) else str(value)
 
 
 def rows(cases: Sequence[Row], shown: Mapping[str, str]) -> list[list[str]]:
@@ -176,13 +173,14 @@ def rows(cases: Sequence[Row], shown: Mapping[str, str]) -> list[list[str]]:
     return [[cell(column, row) for column in shown.values()] for row in cases]
 
 
-def terminal_tables(results: Results, width: int) -> list[RenderableType]:
+def terminal_tables(results: Results, width: int | None = None) -> list[RenderableType]:
     """A titled table for each board, with what is to be known about it below, and those of published protocols.
 
-    Columns that don't fit into `width` characters are left out, the least telling first, which is said below.
+    Columns that don't fit into `width` characters, by default the terminal's, are left out, the least telling first;
+    which ones is said below.
     """
     return [
-        *(_terminal(board, width) for board in sections(results)),
+        *(_terminal(board, width or out.width) for board in sections(results)),
         *protocol_tables(results, styled=out.is_terminal),
     ]
 

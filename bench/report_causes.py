@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .causes import NOTHING, blame
 from .columns import PACED
+from .figures import duration
 from .page import Table
 
 if TYPE_CHECKING:
@@ -84,9 +85,3 @@ def table(parts: list[Slow], total: Slow) -> Table:
 def _cell(slow: Slow, cause: str) -> str:
     steps, excess_ns = slow.causes.get(cause, (0, 0.0))
     return f"{steps} ({duration(excess_ns)})" if steps else "-"
-
-
-def duration(ns: float) -> str:
-    """Nanoseconds with two or three figures, in the unit that suits them."""
-    unit, name = next(((unit, name) for unit, name in ((1e9, "s"), (1e6, "ms")) if abs(ns) >= unit), (1e3, "µs"))
-    return f"{ns / unit:.0f} {name}" if abs(ns) >= 100 * unit else f"{ns / unit:.2g} {name}"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..device.facts import printable
 from .columns import INSTRUCTIONS, PACED, TIME
 from .console import count
+from .figures import duration
 from .profile import parts
-from .report_causes import duration, sentence, together
+from .report_causes import sentence, together
 from .stats import steps_needed
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas
 
 from .columns import INSTRUCTIONS, PACED, TIME
+from .figures import digits
 from .page import Figure, Part, Table
 from .plots import GREY
 from .profile import parts
-from .protocol_tables import digits
 from .report import Board, columns, rows
 from .report_causes import table as causes_table
 from .report_causes import together

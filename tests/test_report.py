@@ -17,9 +17,10 @@ from conftest import GOLDEN
 from rich.console import Console
 from tonearm.bench.cli import main
 from tonearm.bench.columns import INSTRUCTIONS, TIME
+from tonearm.bench.figures import duration, percent
 from tonearm.bench.frames import Results
-from tonearm.bench.report import TEXTS, Board, columns, markdown, narrow, percent, rows, sections, terminal_tables
-from tonearm.bench.report_causes import duration
+from tonearm.bench.report import TEXTS, Board, columns, markdown, narrow, rows, sections, terminal_tables
+from tonearm.bench.report_full import full_tables
 from tonearm.bench.report_notes import notes, unmeasured
 from tonearm.bench.report_page import write_html
 from tonearm.bench.results import CASES, SAMPLES, load
@@ -83,15 +84,30 @@ def test_misses_come_with_their_rate_and_none_with_its_bound(recorded: Results) 
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(1.0, "100%"), (0.0501, "5.1%"), (0.05, "5%"), (0.00086, "0.086%"), (3e-7, "3e-05%")]
+    ("rate", "text"),
+    [(1.0, "100%"), (0.0501, "5.1%"), (0.05, "5%"), (0.00086, "0.086%"), (3e-7, "0.00003%"), (0.996, "100%")],
 )
 def test_a_bound_is_rounded_up(rate: float, text: str) -> None:
     assert percent(rate) == text
 
 
-@pytest.mark.parametrize(("ns", "text"), [(140, "0.14 µs"), (1500, "1.5 µs"), (2e7, "20 ms"), (9.74e9, "9.7 s")])
+@pytest.mark.parametrize(
+    ("ns", "text"), [(140, "0.14 µs"), (1500, "1.5 µs"), (2e7, "20 ms"), (9.96e7, "100 ms"), (9.74e9, "9.7 s")]
+)
 def test_a_duration_is_told_in_the_unit_that_suits_it(ns: float, text: str) -> None:
     assert duration(ns) == text
+
+
+def test_no_figure_has_an_exponent_however_many_steps_are_late(copied: Path) -> None:
+    def slow(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        late = np.where(np.arange(arrays["step_ns"].size) > 0, 20_000_000_000, 1).astype(np.int64)
+        return arrays | {"step_ns": late} | ({"start_ns": late.cumsum() - late} if "start_ns" in arrays else {})
+
+    board = sections(change(copied, change_samples=slow))[0]
+    texts = [cell for row in shown(board) for cell in row.values()] + notes(board)
+    texts += [cell for table in full_tables(board) for row in table.rows for cell in row]
+    assert "399 (100%)" in texts
+    assert not [text for text in texts if re.search(r"\de[+-]\d", text)]
 
 
 @pytest.mark.parametrize("width", [120, 80, 60])
