@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 from rich.console import Console
+from tonearm.bench.causes import blame
 from tonearm.bench.cli import main
 from tonearm.bench.columns import INSTRUCTIONS, TIME
 from tonearm.bench.figures import duration, percent
 from tonearm.bench.frames import Results
 from tonearm.bench.report import TEXTS, Board, columns, markdown, narrow, rows, sections, terminal_tables
+from tonearm.bench.report_causes import worst
 from tonearm.bench.report_full import full_tables
 from tonearm.bench.report_notes import notes, unmeasured
 from tonearm.bench.report_page import write_html
@@ -345,3 +347,33 @@ def test_a_case_with_too_few_steps_for_any_figure_has_a_row_and_no_plot(copied: 
     page = Page((tmp_path / "report.html").read_text())
     assert "n < 5" in page.text
     assert not any("against block" in label for label in page.labels)
+
+
+def test_what_is_slow_is_said_to_be_unknown_where_steps_are_too_few_for_p99(copied: Path) -> None:
+    def few(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        steps = arrays["step_ns"].size
+        return {name: array[:100] if array.shape[:1] == (steps,) else array for name, array in arrays.items()}
+
+    board = sections(change(copied, change_samples=few))[0]
+    (line,) = [note for note in notes(board) if note.startswith("slow steps: ")]
+    assert "6 cases with n < 299, too few for p99" in line
+    assert sum(part.slow for part in board.slow) == sum(part.missed for part in board.slow)
+
+
+def test_p99_is_that_of_all_repeats_together(recorded: Results) -> None:
+    row = next(row for row in sections(recorded)[0].cases if row["mode"] == "burst")
+    steps = recorded.samples(row["case"])["step_ns"]
+    assert blame({"step_ns": steps}, row["budget"], None, row["p99"]).attrs["slow"] == 4
+    half = blame({"step_ns": steps[:200]}, row["budget"], None, row["p99"])
+    assert half.attrs["slow"] == np.count_nonzero(steps[:200] > row["p99"])
+
+
+def test_the_longest_slow_steps_are_shown_with_their_causes(recorded: Results) -> None:
+    board = sections(recorded)[0]
+    table = worst(recorded, board.cases)
+    assert len(table.rows) == 10
+    took = [float(row[3]) + (0 if row[4] == "-" else float(row[4])) for row in table.rows]
+    assert took == sorted(took, reverse=True)
+    longest = max(row["max"] for row in board.cases if row["mode"] == "burst") / 1e6
+    assert took[0] >= longest - 0.001
+    assert any("late wake-up" in row[5] for row in table.rows)
