@@ -103,12 +103,16 @@ def _ddx7(part: Sequence[Cell], beside: Sequence[Cell]) -> list[Table]:
     rows = _rows(part, [_column(column) for column in columns.values()])
     notes = [COUNTED if first.counted else CONDITIONS[DDX7].format(n=_calls(part)), *_not_real_time(part, models)]
     notes += _weights(part)
-    title = f"The DDX7 page's protocol on {_where(first)}" + (", M instructions a render" if first.counted else "")
+    title = f"The DDX7 page's protocol on {_where(first)}: " + (
+        "M instructions a render" if first.counted else "rt_factor, mean (std)"
+    )
     made = [Table(title, ["latency ms", *(heading for _, heading in models)], rows, notes)]
     if beside:
         made.append(_ddx7_beside(part, beside))
     if not first.counted:
-        title = "For reference, published and not measured here: DDX7 page, PyTorch, laptop i7-6700HQ"
+        title = (
+            "For reference, published and not measured here: DDX7 page (Caspe et al., 2022), PyTorch, laptop i7-6700HQ"
+        )
         published = [[str(latency), *texts] for latency, *texts in PUBLISHED]
         made.append(Table(title, ["latency ms", "DDX7 (400k)", "HpN baseline (4.5M)"], published, []))
     return made

@@ -15,8 +15,6 @@ from .page import Table
 from .stats import steps_needed
 
 if TYPE_CHECKING:
-    import pandas
-
     from .frames import Results
 
 NEEDED = steps_needed(99)
@@ -62,8 +60,9 @@ def together(name: str, parts: Iterable[Slow]) -> Slow:
             known = causes.get(cause, (0, 0.0))
             causes[cause] = (known[0] + steps, known[1] + excess_ns)
     ranked = dict(sorted(causes.items(), key=lambda item: -item[1][1]))
-    counts = (sum(getattr(part, count) for part in parts) for count in ("steps", "slow", "missed", "unjudged"))
-    return Slow(name, *counts, ranked, frozenset().union(*(part.unknown for part in parts)))
+    counts = {name: sum(getattr(part, name) for part in parts) for name in ("steps", "slow", "missed", "unjudged")}
+    unknown = frozenset().union(*(part.unknown for part in parts))
+    return Slow(name, **counts, causes=ranked, unknown=unknown)
 
 
 def sentence(slow: Slow) -> str:
@@ -108,18 +107,21 @@ def worst(results: Results, rows: Sequence[Mapping[str, Any]]) -> Table:
 def _worst_of(results: Results, row: Mapping[str, Any], run: str) -> list[tuple[float, list[str]]]:
     """Of a run: how long each of its longest slow steps took, and its cells."""
     paced = row["budget"] if row["mode"] == PACED else None
-    steps = slow_steps(results.samples(run), row["budget"], paced, row["p99"])
-    took = steps["step_ns"] + steps["late_ns"]
+    steps = slow_steps(results.samples(run), row["budget"], paced, row["p99"]).to_dict("records")
+    steps.sort(key=lambda step: -_took(step))
     repeat = str(results.entry(run).get("repeat", 0))
     return [
-        (took[at], [row["name"], repeat, str(steps["step"][at]), *_times(steps, at, paced), steps["causes"][at]])
-        for at in took.nlargest(WORST).index
+        (_took(step), [row["name"], repeat, str(step["step"]), *_times(step, paced), str(step["causes"])])
+        for step in steps[:WORST]
     ]
 
 
-def _times(steps: pandas.DataFrame, at: Any, paced: float | None) -> list[str]:
-    late = f"{steps['late_ns'][at] / 1e6:.3f}" if paced else "-"
-    return [f"{steps['step_ns'][at] / 1e6:.3f}", late]
+def _took(step: Mapping[Any, Any]) -> float:
+    return step["step_ns"] + step["late_ns"]
+
+
+def _times(step: Mapping[Any, Any], paced: float | None) -> list[str]:
+    return [f"{step['step_ns'] / 1e6:.3f}", f"{step['late_ns'] / 1e6:.3f}" if paced else "-"]
 
 
 def _slow(part: Slow) -> str:

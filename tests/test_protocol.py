@@ -74,7 +74,10 @@ def test_the_pages_figures_make_the_pages_table() -> None:
 def test_what_is_published_stands_apart_and_is_cited() -> None:
     made = tables(published("hpn", HPN))
     assert len(made) == 2
-    assert made[1].title == "For reference, published and not measured here: DDX7 page, PyTorch, laptop i7-6700HQ"
+    assert (
+        made[1].title
+        == "For reference, published and not measured here: DDX7 page (Caspe et al., 2022), PyTorch, laptop i7-6700HQ"
+    )
     assert made[1].rows == [list(map(str, row)) for row in PUBLISHED]
 
 

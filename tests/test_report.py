@@ -20,6 +20,8 @@ from tonearm.bench.cli import main
 from tonearm.bench.columns import INSTRUCTIONS, TIME
 from tonearm.bench.figures import duration, percent
 from tonearm.bench.frames import Results
+from tonearm.bench.page import Bold, Part, write_page
+from tonearm.bench.page import Table as PageTable
 from tonearm.bench.report import TEXTS, Board, columns, markdown, narrow, rows, sections, terminal_tables
 from tonearm.bench.report_causes import worst
 from tonearm.bench.report_full import full_tables
@@ -377,3 +379,11 @@ def test_the_longest_slow_steps_are_shown_with_their_causes(recorded: Results) -
     longest = max(row["max"] for row in board.cases if row["mode"] == "burst") / 1e6
     assert took[0] >= longest - 0.001
     assert any("late wake-up" in row[5] for row in table.rows)
+
+
+def test_bold_on_the_page_is_bold_and_text_that_looks_like_html_is_not(tmp_path: Path) -> None:
+    part = Part("t", tables=[PageTable(["a"], [[Bold("<1>")], ["**<2>**"]])], notes=["ends.", "goes on"])
+    write_page("report.html.j2", tmp_path / "p.html", boards=[], protocols=[part], sounds={})
+    text = (tmp_path / "p.html").read_text()
+    assert "<td><strong>&lt;1&gt;</strong></td>" in text and "<td>**&lt;2&gt;**</td>" in text
+    assert "<li>ends.</li><li>goes on.</li>" in text
