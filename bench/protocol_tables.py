@@ -73,12 +73,21 @@ def protocol_markdown(results: Results) -> str:
 
 def tables(measured: Sequence[Cell]) -> list[Table]:
     """The tables of each protocol and board; another kernel or ONNX Runtime is another board."""
-    made = []
+    made, measured = [], _told_apart(measured)
     ours = [cell for cell in measured if cell.engine == ONNXRUNTIME]
     for key, part in _grouped(ours, lambda cell: (cell.protocol, *_board(cell), cell.version)):
         beside = [cell for cell in measured if cell.engine == TORCH and (cell.protocol, *_board(cell)) == key[:-1]]
         made += (_ddx7 if key[0] == DDX7 else _paper)(part, beside)
     return made
+
+
+def _told_apart(measured: Sequence[Cell]) -> list[Cell]:
+    """Two weights of one model are two models."""
+    weights = {cell.model: {other.weights for other in measured if other.model == cell.model} for cell in measured}
+    return [
+        cell._replace(model=f"{cell.model}, {cell.weights}") if len(weights[cell.model]) > 1 else cell
+        for cell in measured
+    ]
 
 
 def _board(cell: Cell) -> tuple[str, str, str, str]:

@@ -53,7 +53,9 @@ class Board:
     def title(self) -> str:
         """Which board, in a line."""
         first = self.cases[0]
-        return f"{self.name}: {first['cpu']}, Linux {first['kernel']}, ONNX Runtime {first['onnxruntime']}"
+        return f"{self.name}: {first['cpu']}, Linux {first['kernel']}" + (
+            f", ONNX Runtime {first['onnxruntime']}" if first["onnxruntime"] else ""
+        )
 
     @cached_property
     def entries(self) -> list[dict[str, Any]]:

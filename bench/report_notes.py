@@ -181,7 +181,8 @@ def versions_line(board: Board) -> str:
     ]
     torch = told(entry["record"].get("torch", "") for entry in board.entries)
     parts += [f"PyTorch {torch}"] if torch else []
-    parts += [f"ONNX Runtime {told(_all(cases, 'onnxruntime'))}", f"denormals {flushed or 'not known'}"]
+    runtime = told(_all(cases, "onnxruntime"))
+    parts += [*([f"ONNX Runtime {runtime}"] if runtime else []), f"denormals {flushed or 'not known'}"]
     return f"software: {', '.join(parts)}"
 
 
