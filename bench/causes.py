@@ -21,9 +21,7 @@ median step) is never blamed, or every step of a run with threads would be, as t
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas
@@ -67,13 +65,16 @@ class _Run:
     blamed: list[str]
 
 
-def blame(arrays: Arrays, budget_ns: float, period_ns: float | None = None) -> pandas.DataFrame:
+def blame(
+    arrays: Arrays, budget_ns: float, period_ns: float | None = None, above_ns: float | None = None
+) -> pandas.DataFrame:
     """What coincided with the slow steps of a run, the dearest first; a step counts for each of its causes.
 
     Args:
         arrays: as the runner writes them; what is missing or empty is not looked at, `step_ns` alone will do.
         budget_ns: the length of a block.
         period_ns: the same, if the run was paced; None for steps back to back.
+        above_ns: p99 of all runs of the case, NaN where they are too few for one; by default that of this run.
 
     Returns:
         Columns `cause`; `steps`: slow ones that had it; `share` of the slow and `elsewhere` of the other steps, 0 to 1;
@@ -81,7 +82,7 @@ def blame(arrays: Arrays, budget_ns: float, period_ns: float | None = None) -> p
         `attrs`: `steps`, `slow`, `missed`, `above_ns` (p99; NaN: n too small), `median_ns`, `budget_ns`, `unknown` (the
         causes that nothing was recorded for).
     """
-    run = _look(arrays, budget_ns, period_ns)
+    run = _look(arrays, budget_ns, period_ns, above_ns)
     causes = {cause: run.had[cause] for cause in run.blamed}
     causes[NOTHING] = ~np.any([np.zeros_like(run.slow), *causes.values()], axis=0)
     rows = [_row(run, cause, had) for cause, had in causes.items() if np.any(had & run.slow)]
@@ -99,12 +100,14 @@ def blame(arrays: Arrays, budget_ns: float, period_ns: float | None = None) -> p
     return frame
 
 
-def slow_steps(arrays: Arrays, budget_ns: float, period_ns: float | None = None) -> pandas.DataFrame:
+def slow_steps(
+    arrays: Arrays, budget_ns: float, period_ns: float | None = None, above_ns: float | None = None
+) -> pandas.DataFrame:
     """One row for each slow step: `step`, `step_ns`, `late_ns` (0 back to back), `causes`: text with commas.
 
     A step that started late because of the one before has the causes of the first such step in brackets.
     """
-    run = _look(arrays, budget_ns, period_ns)
+    run = _look(arrays, budget_ns, period_ns, above_ns)
     steps, roots, texts = np.flatnonzero(run.slow), {}, []
     for step in steps.tolist():
         names = [cause for cause in run.blamed if run.had[cause][step]]
@@ -112,30 +115,6 @@ def slow_steps(arrays: Arrays, budget_ns: float, period_ns: float | None = None)
         texts.append(", ".join(names).replace(AFTER, f"{AFTER} ({roots[step]})") or NOTHING)
     columns = {"step": steps, "step_ns": run.step_ns[steps], "late_ns": run.late_ns[steps]}
     return pandas.DataFrame({**columns, "causes": texts})
-
-
-def say(frame: pandas.DataFrame) -> list[str]:
-    """What `blame` found, in sentences."""
-    about = frame.attrs
-    enough = not math.isnan(about["above_ns"])
-    above = f"above p99, {about['above_ns'] / 1e6:.3g} ms, or too late" if enough else "n too small for p99; too late"
-    slow = f"{about['slow']} slow steps of {about['steps']} ({above}: {about['missed']})"
-    if not about["slow"]:
-        return [f"{slow}: nothing to explain"]
-    lines = [f"{slow}: " + "; ".join(_part(row) for row in frame.to_dict("records"))]
-    if about["median_ns"] > about["budget_ns"]:
-        lines.append("the usual step takes longer than its block: the model is too slow here, whatever else happened")
-    if about["unknown"]:
-        lines.append(f"not recorded: {', '.join(about['unknown'])}")
-    return lines
-
-
-def _part(row: dict[Hashable, Any]) -> str:
-    cost = f"{row['excess_ns'] / 1e6:.3g} ms"
-    if row["cause"] == NOTHING:
-        return f"{row['steps']} {NOTHING} ({cost})"
-    often = f"{100 * row['share']:.3g} % of them, {100 * row['elsewhere']:.2g} % of the others"
-    return f"{row['steps']} coincided with {row['cause']} ({often}; {cost})"
 
 
 def _row(run: _Run, cause: str, had: np.ndarray) -> tuple[str, int, float, float, float, float]:
@@ -148,7 +127,7 @@ def _share(had: np.ndarray) -> float:
     return float(had.mean()) if had.size else 0.0
 
 
-def _look(arrays: Arrays, budget_ns: float, period_ns: float | None) -> _Run:
+def _look(arrays: Arrays, budget_ns: float, period_ns: float | None, above_ns: float | None) -> _Run:
     """Everything that is known of each step."""
     step_ns = arrays["step_ns"]
     n, start_ns = step_ns.size, arrays.get("start_ns", np.empty(0, np.int64))
@@ -157,7 +136,7 @@ def _look(arrays: Arrays, budget_ns: float, period_ns: float | None) -> _Run:
         tick_ns = np.floor(np.arange(n) * period_ns).astype(np.int64)
         late_ns = lateness(start_ns, step_ns, tick_ns)
         too_late = missed(start_ns, step_ns, tick_ns, period_ns, 2)
-    above_ns = _p99(step_ns)
+    above_ns = _p99(step_ns) if above_ns is None else above_ns
     slow = too_late | (step_ns > above_ns)
     had = {**_counted(arrays), **_sounding(arrays)}
     had |= {**_collected(arrays, start_ns + step_ns), **_watched(arrays, start_ns)} if timed else {}

@@ -128,10 +128,13 @@ def _read(question: str) -> str:
 
 
 def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], texts: Sequence[str] = ()) -> Table:
-    """A table of cells as text, numbers to the right; `texts` are the headings of columns that are none."""
+    """A table of cells as text, numbers to the right; `texts` are the headings of columns that are none.
+
+    Where a terminal is too narrow, cells go on in the next line: a number cut short would be another number.
+    """
     table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in texts else "right", no_wrap=True)
+        table.add_column(heading, justify="left" if heading in texts else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

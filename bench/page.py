@@ -10,6 +10,12 @@ from typing import Any
 import jinja2
 
 
+class Bold(str):
+    """A cell that is shown bold."""
+
+    bold = True
+
+
 @dataclass(frozen=True)
 class Table:
     """Cells as text, below headings; the first column says what a row is about."""

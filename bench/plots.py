@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .figures import digits
+
 # At least 3:1 on white and on the dark page alike, and alternating in hue.
 COLOURS = (
     *("#2f7fd6", "#d9690d", "#1f9a5f", "#a45fd0", "#dc4a58"),
@@ -94,7 +96,7 @@ def log_axis(axis: Any, low: float, high: float) -> None:
     ticks = [tick for tick in steps if low / margin <= tick <= high * margin]
     if len(ticks) < 3:
         ticks = [tick for tick in ticker.MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
-    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks(ticks, [digits(tick, 6) for tick in ticks])
     axis.set_ticks([], minor=True)
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from . import markdown
 from .cases import ONNXRUNTIME, TORCH
 from .console import plain_table
+from .figures import digits
 from .markdown import safe
 from .protocol import DDX7, PAPER, THREADS
 from .protocol_cells import Cell, cells
@@ -73,12 +73,21 @@ def protocol_markdown(results: Results) -> str:
 
 def tables(measured: Sequence[Cell]) -> list[Table]:
     """The tables of each protocol and board; another kernel or ONNX Runtime is another board."""
-    made = []
+    made, measured = [], _told_apart(measured)
     ours = [cell for cell in measured if cell.engine == ONNXRUNTIME]
     for key, part in _grouped(ours, lambda cell: (cell.protocol, *_board(cell), cell.version)):
         beside = [cell for cell in measured if cell.engine == TORCH and (cell.protocol, *_board(cell)) == key[:-1]]
         made += (_ddx7 if key[0] == DDX7 else _paper)(part, beside)
     return made
+
+
+def _told_apart(measured: Sequence[Cell]) -> list[Cell]:
+    """Two weights of one model are two models."""
+    weights = {cell.model: {other.weights for other in measured if other.model == cell.model} for cell in measured}
+    return [
+        cell._replace(model=f"{cell.model}, {cell.weights}") if len(weights[cell.model]) > 1 else cell
+        for cell in measured
+    ]
 
 
 def _board(cell: Cell) -> tuple[str, str, str, str]:
@@ -103,12 +112,16 @@ def _ddx7(part: Sequence[Cell], beside: Sequence[Cell]) -> list[Table]:
     rows = _rows(part, [_column(column) for column in columns.values()])
     notes = [COUNTED if first.counted else CONDITIONS[DDX7].format(n=_calls(part)), *_not_real_time(part, models)]
     notes += _weights(part)
-    title = f"The DDX7 page's protocol on {_where(first)}" + (", M instructions a render" if first.counted else "")
+    title = f"The DDX7 page's protocol on {_where(first)}: " + (
+        "M instructions a render" if first.counted else "rt_factor, mean (std)"
+    )
     made = [Table(title, ["latency ms", *(heading for _, heading in models)], rows, notes)]
     if beside:
         made.append(_ddx7_beside(part, beside))
     if not first.counted:
-        title = "For reference, published and not measured here: DDX7 page, PyTorch, laptop i7-6700HQ"
+        title = (
+            "For reference, published and not measured here: DDX7 page (Caspe et al., 2022), PyTorch, laptop i7-6700HQ"
+        )
         published = [[str(latency), *texts] for latency, *texts in PUBLISHED]
         made.append(Table(title, ["latency ms", "DDX7 (400k)", "HpN baseline (4.5M)"], published, []))
     return made
@@ -210,11 +223,6 @@ def gain(ours: Cell, theirs: Cell) -> str:
     """How many times longer the other one takes: the ratio and its interval."""
     value, low, high = compare_cases(ours.runs, theirs.runs)
     return f"{digits(value)}x" + (f" [{digits(low)}, {digits(high)}]" if math.isfinite(low) else "")
-
-
-def digits(value: float) -> str:
-    """Three significant digits, never with an exponent: 0.0124, 1.04, 15.2, 0.32."""
-    return np.format_float_positional(value, precision=3, fractional=False, trim="-")
 
 
 def spread(mean: float, std: float) -> str:

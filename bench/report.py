@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .columns import INSTRUCTIONS, PACED, TIME
 from .console import out, plain_table
+from .figures import digits, percent
 from .markdown import safe, table
 from .plots import COLOURS
 from .pooling import boards
@@ -29,10 +30,10 @@ Row = Mapping[str, Any]
 TEXTS = ("model", "weights", "engine", "precision", "mode")
 NEEDS = {percentile_name(p): steps_needed(p) for p in PERCENTILES} | {"rtf": steps_needed(50), "mips": steps_needed(50)}
 NEEDS["late_p99"] = NEEDS["p99"]
-WIDE = 120  # columns of a terminal
+FOLDED = 20  # columns of a terminal that a text can do with, in several lines
 TELLING = {"weights": ", {}", "precision": ", {}", "engine": ", {}", "threads": ", {} thread(s)"}
 # What a terminal can do without, the first first.
-SPARE = ("first", "late_p99", "model_kb", "budget", "peak_kb")
+SPARE = ("first", "late_p99", "model_kb", "budget", "peak_kb", "n", "repeats", "xruns_3", "max", "p99.9", "p99", "rtf")
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,24 @@ class Board:
     def title(self) -> str:
         """Which board, in a line."""
         first = self.cases[0]
-        return f"{self.name}: {first['cpu']}, Linux {first['kernel']}, ONNX Runtime {first['onnxruntime']}"
+        return f"{self.name}: {first['cpu']}, Linux {first['kernel']}" + (
+            f", ONNX Runtime {first['onnxruntime']}" if first["onnxruntime"] else ""
+        )
 
     @cached_property
     def entries(self) -> list[dict[str, Any]]:
         """The recorded line of each run of the cases."""
         return [self.results.entry(run) for row in self.cases for run in self.results.repeats(row["case"])]
+
+    @cached_property
+    def profiles(self) -> list[tuple[str, dict[str, Any]]]:
+        """The name of each case that was profiled, in whichever of its runs, and its newest profile."""
+        known = [(row["name"], self._profile(row["case"])) for row in self.cases]
+        return [(name, profile) for name, profile in known if profile]
+
+    def _profile(self, case: str) -> dict[str, Any] | None:
+        kept = [self.results.entry(run).get("profile") for run in self.results.repeats(case)]
+        return next((profile for profile in reversed(kept) if profile), None)
 
     @cached_property
     def slow(self) -> list[Slow]:
@@ -116,12 +129,13 @@ def columns(cases: Sequence[Row], clock: str) -> dict[str, str]:
     }
 
 
-def narrow(shown: Mapping[str, str], table: Sequence[Sequence[str]]) -> dict[str, str]:
-    """The columns that a terminal has room for, given the cells of all."""
+def narrow(shown: Mapping[str, str], table: Sequence[Sequence[str]], width: int) -> dict[str, str]:
+    """The columns that a terminal of `width` characters has room for, given the cells of all."""
     widths = {column[0]: 2 + max(map(len, column)) for column in zip(shown, *table, strict=True)}
+    widths |= {heading: min(widths[heading], FOLDED) for heading in shown if heading in TEXTS}
     kept = dict(shown)
     for column in SPARE:
-        if sum(widths[heading] for heading in kept) >= WIDE:
+        if sum(widths[heading] for heading in kept) > width - 2:  # the edges of the table
             kept = {heading: name for heading, name in kept.items() if name != column}
     return kept
 
@@ -136,7 +150,9 @@ def cell(column: str, row: Row) -> str:
     if isinstance(value, float) and math.isnan(value):
         return f"n < {NEEDS[column]}" if column in NEEDS and row["n"] < NEEDS[column] else "-"
     if column == "misses":
-        return f"{value:.0f} ({100 * row['miss_rate']:.2g}%)" if value else f"0, < {percent(row['miss_rate_high'])}"
+        return (
+            f"{value:.0f} ({digits(100 * row['miss_rate'], 2)}%)" if value else f"0, < {percent(row['miss_rate_high'])}"
+        )
     if column == "late_p99":
         return f"{value / 1e3:.0f}"
     return _figure(column, value)
@@ -151,13 +167,7 @@ def _figure(column: str, value: Any) -> str:
         return f"{value / 1e6:g}"
     if column == "mips":
         return f"{value:.0f}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def percent(bound: float) -> str:
-    """A bound in percent with two figures, rounded up."""
-    unit = 10.0 ** (math.floor(math.log10(max(bound, 1e-12))) - 1)
-    return f"{100 * unit * math.ceil(bound / unit):.2g}%" if bound < 1 else "100%"
+    return digits(value) if isinstance(value, float) else str(value)
 
 
 def rows(cases: Sequence[Row], shown: Mapping[str, str]) -> list[list[str]]:
@@ -165,14 +175,21 @@ def rows(cases: Sequence[Row], shown: Mapping[str, str]) -> list[list[str]]:
     return [[cell(column, row) for column in shown.values()] for row in cases]
 
 
-def terminal_tables(results: Results) -> list[RenderableType]:
-    """A titled table for each board, with what is to be known about it below, and those of published protocols."""
-    return [*map(_terminal, sections(results)), *protocol_tables(results, styled=out.is_terminal)]
+def terminal_tables(results: Results, width: int | None = None) -> list[RenderableType]:
+    """A titled table for each board, with what is to be known about it below, and those of published protocols.
+
+    Columns that don't fit into `width` characters, by default the terminal's, are left out, the least telling first;
+    which ones is said below.
+    """
+    return [
+        *(_terminal(board, width or out.width) for board in sections(results)),
+        *protocol_tables(results, styled=out.is_terminal),
+    ]
 
 
-def _terminal(board: Board) -> Group:
+def _terminal(board: Board, width: int) -> Group:
     shown = columns(board.cases, board.clock)
-    kept = narrow(shown, rows(board.cases, shown))
+    kept = narrow(shown, rows(board.cases, shown), width)
     left_out = [heading for heading in shown if heading not in kept]
     more = [f"in --markdown and --html also: {', '.join(left_out)}"] if left_out else []
     cells = plain_table(list(kept), rows(board.cases, kept), TEXTS)

@@ -6,17 +6,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .columns import INSTRUCTIONS, PACED
+from .columns import INSTRUCTIONS, NAMES, PACED
+from .figures import digits, percent
 from .page import Table
-from .report import percent
-from .stats import PERCENTILES, percentile_name, steps_needed
+from .stats import PERCENTILES, steps_needed
 
 if TYPE_CHECKING:
     from .report import Board
 
 Row = Mapping[str, Any]
 Columns = dict[str, Callable[[Row], str]]
-NAMES = [percentile_name(p) for p in PERCENTILES]
 NONE = "-"
 
 
@@ -40,14 +39,19 @@ def _filled(title: str, columns: Columns, rows: Sequence[Row]) -> Table:
     return Table(["case", *texts], list(zip(names, *texts.values(), strict=True)), title)
 
 
-def _number(column: str, unit: float = 1, digits: str = ".3f") -> Callable[[Row], str]:
+def _number(column: str, unit: float = 1, form: str = ".3f") -> Callable[[Row], str]:
     """A column's value in units, or a dash."""
-    return lambda row: NONE if _unknown(row[column]) else f"{row[column] / unit:{digits}}"
+    return lambda row: NONE if _unknown(row[column]) else f"{row[column] / unit:{form}}"
 
 
-def _pair(first: str, second: str, unit: float = 1, digits: str = ".3f", between: str = " … ") -> Callable[[Row], str]:
+def _share(column: str) -> Callable[[Row], str]:
+    """A share of real time with three figures, or a dash."""
+    return lambda row: NONE if _unknown(row[column]) else digits(row[column])
+
+
+def _pair(first: str, second: str, unit: float = 1, form: str = ".3f", between: str = " … ") -> Callable[[Row], str]:
     """Two columns' values, the same one once."""
-    one, other = _number(first, unit, digits), _number(second, unit, digits)
+    one, other = _number(first, unit, form), _number(second, unit, form)
     return lambda row: between.join(dict.fromkeys([one(row), other(row)]))
 
 
@@ -58,7 +62,7 @@ def _unknown(value: Any) -> bool:
 def _step_times(clock: str) -> Columns:
     unit = "M" if clock == INSTRUCTIONS else "ms"
     return {
-        "steps": _number("n", digits=".0f"),
+        "steps": _number("n", form=".0f"),
         "runs": lambda row: str(row["repeats"]) if row["repeats"] > 1 else NONE,
         **{
             f"{name} {unit}": _bounded(name, need)
@@ -90,15 +94,15 @@ def _each_run(row: Row) -> str:
 
 
 def _real_time() -> Columns:
-    paced = {f"xruns, {k} buffers": _number(f"xruns_{k}", digits=".0f") for k in (2, 3, 4)}
+    paced = {f"xruns, {k} buffers": _number(f"xruns_{k}", form=".0f") for k in (2, 3, 4)}
     return {
         "deadline ms": lambda row: NONE if _unknown(row["misses"]) else f"{row['budget'] / 1e6:g}",
-        "RTF p50": _number("rtf", digits=".3g"),
-        **{f"RTF {name}": _number(f"rtf_{name}", digits=".3g") for name in NAMES[1:]},
-        "RTF mean": _number("rtf_mean", digits=".3g"),
-        "RTF std": _number("rtf_std", digits=".2g"),
-        "MIPS": _number("mips", digits=".1f"),
-        "too late": _number("misses", digits=".0f"),
+        "RTF p50": _share("rtf"),
+        **{f"RTF {name}": _share(f"rtf_{name}") for name in NAMES[1:]},
+        "RTF mean": _share("rtf_mean"),
+        "RTF std": _share("rtf_std"),
+        "MIPS": _number("mips", form=".1f"),
+        "too late": _number("misses", form=".0f"),
         "rate": lambda row: NONE if _unknown(row["misses"]) else f"{row['miss_rate']:.3%}",
         "rate below": lambda row: NONE if _unknown(row["misses"]) else percent(row["miss_rate_high"]),
         **{heading: _if_paced(text) for heading, text in paced.items()},
@@ -114,14 +118,14 @@ def _if_paced(text: Callable[[Row], str]) -> Callable[[Row], str]:
 
 def _conditions() -> Columns:
     return {
-        "MHz": _pair("frequency_min_mhz", "frequency_max_mhz", digits=".0f"),
-        "°C, from … to": _pair("celsius_start", "celsius_max", digits=".1f"),
+        "MHz": _pair("frequency_min_mhz", "frequency_max_mhz", form=".0f"),
+        "°C, from … to": _pair("celsius_start", "celsius_max", form=".1f"),
         "throttled": lambda row: NONE if _unknown(row["throttled"]) else f"{int(row['throttled']):#x}",
-        "switches, interrupted": _number("involuntary", digits=".0f"),
-        "switches, waited": _number("voluntary", digits=".0f"),
-        "page faults": _number("minor_faults", digits=".0f"),
-        "page faults, from disk": _number("major_faults", digits=".0f"),
-        **{f"waiting for {name}": _number(f"pressure_{name}", digits=".1%") for name in ("cpu", "memory", "io")},
+        "switches, interrupted": _number("involuntary", form=".0f"),
+        "switches, waited": _number("voluntary", form=".0f"),
+        "page faults": _number("minor_faults", form=".0f"),
+        "page faults, from disk": _number("major_faults", form=".0f"),
+        **{f"waiting for {name}": _number(f"pressure_{name}", form=".1%") for name in ("cpu", "memory", "io")},
         "instructions a step, M": _number("instructions", 1e6),
     }
 
@@ -145,6 +149,6 @@ def _size() -> Columns:
     return {
         "file kB": _number("file_bytes", 1024, ".0f"),
         "weights kB": _number("weight_bytes", 1024, ".0f"),
-        "parameters": _number("parameters", digits=".0f"),
-        **{f"{part}": _number(f"{part}_parameters", digits=".0f") for part in ("decoder", "synth", "reverb")},
+        "parameters": _number("parameters", form=".0f"),
+        **{f"{part}": _number(f"{part}_parameters", form=".0f") for part in ("decoder", "synth", "reverb")},
     }

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..device.facts import printable
 from .columns import INSTRUCTIONS, PACED, TIME
-from .report_causes import duration, sentence, together
+from .console import count
+from .figures import duration
+from .profile import parts
+from .report_causes import sentence, together
 from .stats import steps_needed
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ SENSORS = {
     "frequency_max_mhz": "frequency (the kernel tells none)",
     "throttled": "throttling (only a Raspberry Pi tells)",
 }
+PROFILED = 3  # cases that are told in a line; the page has all
 POWER = "power (no sensor is read)"
 
 
@@ -43,6 +47,7 @@ def notes(board: Board) -> list[str]:
         *reading(board),
         *granted_lines(board),
         *slow_lines(board),
+        *profile_lines(board),
         not_measured(board),
         versions_line(board),
         *weights_lines(board.cases),
@@ -135,6 +140,19 @@ def slow_lines(board: Board) -> list[str]:
     return [sentence(together(board.name, board.slow))] if board.slow else []
 
 
+def profile_lines(board: Board) -> list[str]:
+    """What share of a step each part of the model takes, of the first cases that were profiled."""
+    told_cases = [f"{name}: {_shares(parts(profile['nodes']))}" for name, profile in board.profiles[:PROFILED]]
+    more = len(board.profiles) - len(told_cases)
+    rest = [f"{count(more, 'case')} more with --html"] if more else []
+    return [f"profiled: {'; '.join([*told_cases, *rest])}"] if told_cases else []
+
+
+def _shares(costs: Mapping[str, int]) -> str:
+    total = sum(costs.values()) or 1
+    return ", ".join(f"{part} {cost / total:.0%}" for part, cost in costs.items())
+
+
 def unmeasured(board: Board) -> list[str]:
     """What was not measured, each with the reason."""
     if board.clock == INSTRUCTIONS:
@@ -163,7 +181,8 @@ def versions_line(board: Board) -> str:
     ]
     torch = told(entry["record"].get("torch", "") for entry in board.entries)
     parts += [f"PyTorch {torch}"] if torch else []
-    parts += [f"ONNX Runtime {told(_all(cases, 'onnxruntime'))}", f"denormals {flushed or 'not known'}"]
+    runtime = told(_all(cases, "onnxruntime"))
+    parts += [*([f"ONNX Runtime {runtime}"] if runtime else []), f"denormals {flushed or 'not known'}"]
     return f"software: {', '.join(parts)}"
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import page
 from .columns import TIME
-from .page import Part, write_page
+from .page import Bold, Part, write_page
 from .protocol_cells import cells
 from .protocol_tables import tables
 from .report import Board, sections
@@ -38,14 +37,14 @@ def write_html(results: Results, path: Path, sounds: dict[str, Path] | None = No
 
 def _protocols(results: Results) -> list[Part]:
     return [
-        Part(each.title, tables=[page.Table(each.headings, _without_marks(each.rows))], notes=each.notes)
+        Part(each.title, tables=[page.Table(each.headings, _bold(each.rows))], notes=each.notes)
         for each in tables(cells(results))
     ]
 
 
-def _without_marks(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Bold is said by an arrow, which a plain cell can hold."""
-    return [[re.sub(r"^\*\*(.*)\*\*$", r"→ \1", cell) for cell in row] for row in rows]
+def _bold(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """What is between `**` as bold; all else is plain."""
+    return [[Bold(cell[2:-2]) if cell[:2] == "**" else cell for cell in row] for row in rows]
 
 
 def _section(board: Board) -> dict[str, Any]:

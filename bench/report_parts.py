@@ -9,16 +9,25 @@ import numpy as np
 import pandas
 
 from .columns import INSTRUCTIONS, PACED, TIME
+from .figures import digits
 from .page import Figure, Part, Table
 from .plots import GREY
 from .profile import parts
 from .report import Board, columns, rows
 from .report_causes import table as causes_table
-from .report_causes import together
+from .report_causes import together, worst
 from .report_notes import reading, weights_lines
 from .report_plots import LADDER, PARTS, Row, cost_plot, lines, memory_plot, parts_plot, spread_plot, watched_plot
 from .stats import ticks
 
+MEANT = (
+    "late wake-up: paced; the step started later than 99 % of steps, or was short enough and yet missed for its start",
+    "after a slow step: paced; it missed, and the step before had ended after its tick",
+    "preempted: interrupted by another task; waited: slept, as for a lock or a disk; both more often than the median",
+    "cpu, memory, io pressure: tasks waited 1 % of the time more than usual around it",
+    "frequency drop: 5 % or more below the run's median; throttled: the Raspberry Pi limited its clock",
+    "nothing known: none of what was recorded coincided more often than by chance",
+)
 DEAREST = 10  # nodes of a profile
 WATCHED = {"celsius": ("temperature", "°C"), "mhz": ("frequency", "MHz")}
 
@@ -49,11 +58,13 @@ def cost(board: Board) -> Part:
 def _cost_caption(mode: str, clock: str) -> str:
     if clock == INSTRUCTIONS:
         return "Million instructions for a second of audio: p50, and up to the dearest step. Larger blocks share work."
-    dotted = "; dotted: p50 of the same back to back" if mode == PACED else ""
-    return (
-        f"{mode.capitalize()}: line p50, band up to p99.9 (up to the maximum where steps are too few){dotted}. "
-        "What stays below the dashed line is in time."
-    )
+    band = f"{mode.capitalize()}: line p50, band up to p99.9 (up to the maximum where steps are too few)"
+    if mode == PACED:
+        return (
+            f"{band}; dotted: p50 of the same back to back. Of the time of the step alone: RTF holds no "
+            "lateness, so that a step may be too late though it stays below the dashed line (see misses)."
+        )
+    return f"{band}. What stays below the dashed line is in time."
 
 
 def spread(board: Board) -> Part | None:
@@ -105,7 +116,8 @@ def slow(board: Board) -> Part | None:
         "Slow is above p99 of its case, or too late. Of each cause: how many slow steps it coincided with, more often "
         "than by chance, and what these took beyond the median. A step counts for each of its causes."
         f"{unknown}",
-        tables=[causes_table(board.slow, total)],
+        notes=MEANT,
+        tables=[causes_table(board.slow, total), *([worst(board.results, board.cases)] if total.slow else [])],
     )
 
 
@@ -153,15 +165,17 @@ def _watched_figure(runs: list[tuple[str, pandas.DataFrame]], column: str) -> Fi
 
 def profiles(board: Board) -> Part | None:
     """What ONNX Runtime's own profiler said of the cases that were profiled."""
-    found = [(row["name"], board.results.entry(row["case"]).get("profile")) for row in board.cases]
-    profiled = [(name, profile) for name, profile in found if profile]
+    profiled = board.profiles
     if not profiled:
         return None
     scale, unit = (1e6, "M instructions") if board.clock == INSTRUCTIONS else (1e3, "µs")
     bars = [(name, {part: ns / scale for part, ns in parts(profile["nodes"]).items()}) for name, profile in profiled]
     legend = {part: PARTS.get(part, GREY) for part in dict.fromkeys(part for _, costs in bars for part in costs)}
     label = f"{unit} a step in each part of the model: {', '.join(name for name, _ in profiled)}"
-    caption = f"{unit} a step in each part of the model, by ONNX Runtime's profiler, its own cost taken off."
+    caption = (
+        f"{unit} a step in each part of the model, by ONNX Runtime's profiler, its own cost taken off. The tables "
+        "below say what all nodes take together, and what a step takes without the profiler."
+    )
     return Part(
         "Where the time goes",
         legend=legend,
@@ -175,8 +189,9 @@ def _nodes(name: str, profile: dict[str, Any], scale: float, unit: str) -> Table
     nodes = sorted(profile["nodes"], key=lambda node: -node["ns"])
     total = sum(node["ns"] for node in nodes) or 1
     cells = [
-        [node["name"], node["op"], node["part"], f"{node['ns'] / scale:.3g}", f"{node['ns'] / total:.1%}"]
+        [node["name"], node["op"], node["part"], digits(node["ns"] / scale), f"{node['ns'] / total:.1%}"]
         for node in nodes[:DEAREST]
     ]
-    title = f"{name}: the dearest {len(cells)} of {len(nodes)} nodes"
+    sums = f"all take {digits(total / scale)} {unit}, a plain step {digits(profile['plain_ns'] / scale)} {unit}"
+    title = f"{name}: the dearest {len(cells)} of {len(nodes)} nodes; {sums}"
     return Table(["node", "operator", "part", unit, "share"], cells, title)

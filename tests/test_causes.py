@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tonearm.bench.causes import CAUSES, NOTHING, blame, say, slow_steps
+from tonearm.bench.causes import CAUSES, NOTHING, blame, slow_steps
 from tonearm.bench.stats import lateness, ticks
 
 # hpn-reduced, blocks of 64, on a busy AMD EPYC without cpufreq, as the runner wrote them: 3000 steps back to back,
@@ -69,7 +69,6 @@ def test_a_sleep_in_every_hundredth_step_is_found_as_misses_and_blamed() -> None
     assert (first["cause"], first["steps"], first["elsewhere"]) == ("waited", 30, 0)
     assert first["excess_ns"] == pytest.approx(30 * 5e6, rel=0.1)
     assert found.attrs["missed"] == 30 + 3  # three of the recorded run's own
-    assert "30 coincided with waited" in say(found)[0]
 
 
 def test_a_sleep_is_blamed_in_a_paced_run_and_what_it_delays_is_told_apart() -> None:
@@ -101,7 +100,7 @@ def test_a_frequency_drop_of_a_second_in_which_steps_take_longer_is_blamed() -> 
     unknown = blame(watched(arrays), BUDGET)
     assert unknown["cause"].tolist() == [NOTHING]
     assert "frequency drop" in unknown.attrs["unknown"]
-    assert "not recorded: frequency drop, throttled" in say(unknown)[-1]
+    assert "throttled" in unknown.attrs["unknown"]
 
 
 def test_noise_has_no_known_cause() -> None:
@@ -136,10 +135,6 @@ def test_the_recorded_run_was_preempted() -> None:
     assert found["cause"].tolist() == ["preempted", NOTHING]
     assert found["steps"].tolist() == [7, 23]
     assert found["lift"].iloc[0] == pytest.approx(7 / 30 / (15 / 2970))
-    assert say(found)[0] == (
-        "30 slow steps of 3000 (above p99, 0.369 ms, or too late: 3): 7 coincided with preempted (23.3 % of them, "
-        "0.51 % of the others; 18.8 ms); 23 nothing known (7.28 ms)"
-    )
 
 
 def test_the_recorded_run_on_the_audio_clock_woke_late() -> None:
@@ -235,7 +230,6 @@ def test_with_too_few_steps_for_p99_only_those_too_late_are_slow() -> None:
     arrays = calm(298)
     none = blame(arrays, BUDGET)
     assert len(none) == none.attrs["slow"] == 0
-    assert say(none) == ["0 slow steps of 298 (n too small for p99; too late: 0): nothing to explain"]
     arrays["step_ns"][7], arrays["voluntary"][7] = 5_000_000, 1
     assert blame(arrays, BUDGET)[["cause", "steps"]].to_numpy().tolist() == [["waited", 1]]
 
@@ -245,7 +239,6 @@ def test_a_model_too_slow_for_its_block_is_said_to_be() -> None:
     for period in (None, 1e5):
         found = blame(arrays, 1e5, period)
         assert found.attrs["slow"] == found.attrs["missed"] == 3000
-        assert any("too slow here" in line for line in say(found))
 
 
 def test_step_times_alone_will_do() -> None:
@@ -254,7 +247,6 @@ def test_step_times_alone_will_do() -> None:
     assert set(found.attrs["unknown"]) == set(CAUSES)
     empty = {name: values[:0] for name, values in recorded("burst").items()}
     assert blame(empty, BUDGET).empty and slow_steps(empty, BUDGET, BUDGET).empty
-    assert say(blame(empty, BUDGET, BUDGET))
 
 
 @given(st.data())

@@ -74,7 +74,10 @@ def test_the_pages_figures_make_the_pages_table() -> None:
 def test_what_is_published_stands_apart_and_is_cited() -> None:
     made = tables(published("hpn", HPN))
     assert len(made) == 2
-    assert made[1].title == "For reference, published and not measured here: DDX7 page, PyTorch, laptop i7-6700HQ"
+    assert (
+        made[1].title
+        == "For reference, published and not measured here: DDX7 page (Caspe et al., 2022), PyTorch, laptop i7-6700HQ"
+    )
     assert made[1].rows == [list(map(str, row)) for row in PUBLISHED]
 
 
@@ -207,3 +210,9 @@ def test_other_sample_rates_have_other_blocks_or_none(golden_bundle: Bundle) -> 
         blocks(DDX7, 44_100)
     with pytest.raises(BenchError, match="16000, 48000 Hz"):
         grid(DDX7, "pi", [golden_bundle, replace(golden_bundle, sample_rate=48_000)], 1)
+
+
+def test_two_weights_of_one_model_have_a_column_each() -> None:
+    made = tables([*published("hpn", HPN), *published("hpn", FM, weights="trained")])[0]
+    assert made.headings[1:] == ["hpn, random (4.31M)", "hpn, trained (4.31M)"]
+    assert made.rows[0][1:] == ["0.231 (0.0124)", "0.079 (0.005)"]

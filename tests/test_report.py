@@ -15,11 +15,16 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 from rich.console import Console
+from tonearm.bench.causes import blame
 from tonearm.bench.cli import main
 from tonearm.bench.columns import INSTRUCTIONS, TIME
+from tonearm.bench.figures import duration, percent
 from tonearm.bench.frames import Results
-from tonearm.bench.report import WIDE, Board, columns, markdown, percent, rows, sections, terminal_tables
-from tonearm.bench.report_causes import duration
+from tonearm.bench.page import Bold, Part, write_page
+from tonearm.bench.page import Table as PageTable
+from tonearm.bench.report import TEXTS, Board, columns, markdown, narrow, rows, sections, terminal_tables
+from tonearm.bench.report_causes import worst
+from tonearm.bench.report_full import full_tables
 from tonearm.bench.report_notes import notes, unmeasured
 from tonearm.bench.report_page import write_html
 from tonearm.bench.results import CASES, SAMPLES, load
@@ -57,7 +62,7 @@ def printed(results: Results, width: int = 1000) -> list[str]:
     """What the terminal shows, line by line."""
     console = Console(width=width)
     with console.capture() as capture:
-        for table in terminal_tables(results):
+        for table in terminal_tables(results, width):
             console.print(table)
     return capture.get().splitlines()
 
@@ -83,24 +88,44 @@ def test_misses_come_with_their_rate_and_none_with_its_bound(recorded: Results) 
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(1.0, "100%"), (0.0501, "5.1%"), (0.05, "5%"), (0.00086, "0.086%"), (3e-7, "3e-05%")]
+    ("rate", "text"),
+    [(1.0, "100%"), (0.0501, "5.1%"), (0.05, "5%"), (0.00086, "0.086%"), (3e-7, "0.00003%"), (0.996, "100%")],
 )
 def test_a_bound_is_rounded_up(rate: float, text: str) -> None:
     assert percent(rate) == text
 
 
-@pytest.mark.parametrize(("ns", "text"), [(140, "0.14 µs"), (1500, "1.5 µs"), (2e7, "20 ms"), (9.74e9, "9.7 s")])
+@pytest.mark.parametrize(
+    ("ns", "text"), [(140, "0.14 µs"), (1500, "1.5 µs"), (2e7, "20 ms"), (9.96e7, "100 ms"), (9.74e9, "9.7 s")]
+)
 def test_a_duration_is_told_in_the_unit_that_suits_it(ns: float, text: str) -> None:
     assert duration(ns) == text
 
 
-def test_an_ordinary_sweep_fits_a_terminal_and_what_is_left_out_is_named(recorded: Results) -> None:
-    lines = printed(recorded)
-    tables = [line.rstrip() for line in lines if re.match(r" (model|ddx7|hpn)", line)]
-    assert max(map(len, tables)) <= WIDE
-    (left_out,) = [line for line in lines if line.startswith("in --markdown and --html also: ")]
-    text = markdown(recorded)
-    assert all(f" {heading} |" in text for heading in left_out.partition(": ")[2].split(", "))
+def test_no_figure_has_an_exponent_however_many_steps_are_late(copied: Path) -> None:
+    def slow(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        late = np.where(np.arange(arrays["step_ns"].size) > 0, 20_000_000_000, 1).astype(np.int64)
+        return arrays | {"step_ns": late} | ({"start_ns": late.cumsum() - late} if "start_ns" in arrays else {})
+
+    board = sections(change(copied, change_samples=slow))[0]
+    texts = [cell for row in shown(board) for cell in row.values()] + notes(board)
+    texts += [cell for table in full_tables(board) for row in table.rows for cell in row]
+    assert "399 (100%)" in texts
+    assert not [text for text in texts if re.search(r"\de[+-]\d", text)]
+
+
+@pytest.mark.parametrize("width", [120, 80, 60])
+def test_no_number_is_cut_on_a_terminal_and_what_is_left_out_is_named(recorded: Results, width: int) -> None:
+    lines = printed(recorded, width)
+    assert max(map(len, map(str.rstrip, lines))) <= width
+    said = " ".join(" ".join(lines).split())
+    for board in sections(recorded):
+        every = columns(board.cases, board.clock)
+        kept = narrow(every, rows(board.cases, every), width)
+        for row in rows(board.cases, {heading: name for heading, name in kept.items() if heading not in TEXTS}):
+            assert any(re.search(r"\s.*?".join(map(re.escape, row)), line) for line in lines)
+        left_out = [heading for heading in every if heading not in kept]
+        assert f"in --markdown and --html also: {', '.join(left_out)}" in said or not left_out
 
 
 def test_a_short_run_is_not_hidden_behind_a_long_one(copied: Path) -> None:
@@ -260,6 +285,23 @@ def test_the_page_shows_the_cells_of_the_tables_and_the_dearest_nodes(html: str,
     assert max(profile["nodes"], key=lambda node: node["ns"])["name"] in said
 
 
+def test_a_profile_is_shown_whichever_repeat_it_was_taken_in(copied: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (copied / CASES).read_text().splitlines()]
+    first = next(line for line in lines if line.get("profile"))
+    again = {key: value for key, value in first.items() if key != "profile"} | {"id": "again", "repeat": 1}
+    shutil.copy(copied / SAMPLES / f"{first['id']}.npz", copied / SAMPLES / "again.npz")
+    (copied / CASES).write_text("".join(json.dumps(line) + "\n" for line in (*lines, again)))
+    board = sections(load(copied))[0]
+    assert [row["repeats"] for row in board.cases].count(2) == 1
+    assert len(board.profiles) == 2
+    (line,) = [note for note in notes(board) if note.startswith("profiled: ")]
+    name = next(row["name"] for row in board.cases if row["repeats"] == 2)
+    assert re.search(rf"{re.escape(name)}: (decoder|synth) \d+%", line)
+    write_html(load(copied), tmp_path / "report.html")
+    dearest = max(first["profile"]["nodes"], key=lambda node: node["ns"])["name"]
+    assert dearest in Page((tmp_path / "report.html").read_text()).said()
+
+
 def test_every_figure_on_the_page_is_known(html: str) -> None:
     assert not {text for text in Page(html).text if re.search(r"\b(nan|None|inf)\b", text)}
 
@@ -307,3 +349,41 @@ def test_a_case_with_too_few_steps_for_any_figure_has_a_row_and_no_plot(copied: 
     page = Page((tmp_path / "report.html").read_text())
     assert "n < 5" in page.text
     assert not any("against block" in label for label in page.labels)
+
+
+def test_what_is_slow_is_said_to_be_unknown_where_steps_are_too_few_for_p99(copied: Path) -> None:
+    def few(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        steps = arrays["step_ns"].size
+        return {name: array[:100] if array.shape[:1] == (steps,) else array for name, array in arrays.items()}
+
+    board = sections(change(copied, change_samples=few))[0]
+    (line,) = [note for note in notes(board) if note.startswith("slow steps: ")]
+    assert "6 cases with n < 299, too few for p99" in line
+    assert sum(part.slow for part in board.slow) == sum(part.missed for part in board.slow)
+
+
+def test_p99_is_that_of_all_repeats_together(recorded: Results) -> None:
+    row = next(row for row in sections(recorded)[0].cases if row["mode"] == "burst")
+    steps = recorded.samples(row["case"])["step_ns"]
+    assert blame({"step_ns": steps}, row["budget"], None, row["p99"]).attrs["slow"] == 4
+    half = blame({"step_ns": steps[:200]}, row["budget"], None, row["p99"])
+    assert half.attrs["slow"] == np.count_nonzero(steps[:200] > row["p99"])
+
+
+def test_the_longest_slow_steps_are_shown_with_their_causes(recorded: Results) -> None:
+    board = sections(recorded)[0]
+    table = worst(recorded, board.cases)
+    assert len(table.rows) == 10
+    took = [float(row[3]) + (0 if row[4] == "-" else float(row[4])) for row in table.rows]
+    assert took == sorted(took, reverse=True)
+    longest = max(row["max"] for row in board.cases if row["mode"] == "burst") / 1e6
+    assert took[0] >= longest - 0.001
+    assert any("late wake-up" in row[5] for row in table.rows)
+
+
+def test_bold_on_the_page_is_bold_and_text_that_looks_like_html_is_not(tmp_path: Path) -> None:
+    part = Part("t", tables=[PageTable(["a"], [[Bold("<1>")], ["**<2>**"]])], notes=["ends.", "goes on"])
+    write_page("report.html.j2", tmp_path / "p.html", boards=[], protocols=[part], sounds={})
+    text = (tmp_path / "p.html").read_text()
+    assert "<td><strong>&lt;1&gt;</strong></td>" in text and "<td>**&lt;2&gt;**</td>" in text
+    assert "<li>ends.</li><li>goes on.</li>" in text
