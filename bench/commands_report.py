@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .arguments import Commands, add_command
 from .console import out, say
+from .errors import BenchError
 
 if TYPE_CHECKING:
     from .frames import Results
@@ -43,6 +44,7 @@ def add_report(commands: Commands) -> None:
 def _report(options: argparse.Namespace) -> None:
     from . import report, results
 
+    _check_files(options)
     found = results.load(*options.results, different=options.different)
     if options.markdown == STANDARD_OUTPUT:
         out.print(report.markdown(found), soft_wrap=True)
@@ -53,13 +55,22 @@ def _report(options: argparse.Namespace) -> None:
         say(f"wrote {path}")
 
 
+def _check_files(options: argparse.Namespace) -> None:
+    """`BenchError` where a file can't be written, before anything is read."""
+    for name in ("html", "markdown", "csv", "parquet"):
+        path = getattr(options, name)
+        if path == STANDARD_OUTPUT and name != "markdown":
+            raise BenchError(f"--{name} needs a file's name; only --markdown takes -")
+        if path and not path.parent.is_dir():
+            raise BenchError(f"--{name} {path}: there is no folder {path.parent}: make it first")
+
+
 def _write(found: Results, options: argparse.Namespace) -> list[Path]:
     """The files that were asked for."""
     written: list[Path] = []
     if options.markdown and options.markdown != STANDARD_OUTPUT:
         from .report import markdown
 
-        options.markdown.parent.mkdir(parents=True, exist_ok=True)
         options.markdown.write_text(markdown(found), encoding="utf-8")
         written.append(options.markdown)
     if options.csv:

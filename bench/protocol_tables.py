@@ -171,8 +171,8 @@ def _paper(part: Sequence[Cell], beside: Sequence[Cell]) -> list[Table]:
 
 def _paper_model(heading: str, ours: Sequence[Cell], theirs: dict[tuple[int, int], Cell]) -> Table:
     first, other = ours[0], next(iter(theirs.values()), None)
-    headings = ["threads", "buffer", *(["M instructions"] if first.counted else ["ms", "RTF"]), "peak MB"]
-    headings += ["PyTorch ms", "PyTorch RTF", "PyTorch peak MB", "gain"] if other else []
+    headings = ["threads", "buffer", *(["M instructions"] if first.counted else ["ms", "RTF"]), "peak MiB"]
+    headings += ["PyTorch ms", "PyTorch RTF", "PyTorch peak MiB", "gain"] if other else []
     rows = []
     for cell in ours:
         there = theirs.get((cell.threads, cell.block))

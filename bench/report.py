@@ -123,8 +123,8 @@ def columns(cases: Sequence[Row], clock: str) -> dict[str, str]:
         f"max {unit}": "max",
         **({"MIPS": "mips"} if clock == INSTRUCTIONS else {"RTF": "rtf", "misses": "misses"}),
         **({"xruns 3/4": "xruns_3", "late p99 µs": "late_p99"} if paced else {}),
-        "peak MB": "peak_kb",
-        "model MB": "model_kb",
+        "peak MiB": "peak_kb",
+        "model MiB": "model_kb",
         f"first {unit}": "first",
     }
 

@@ -135,9 +135,9 @@ def _start_and_memory(clock: str) -> Columns:
     stages = {"interpreter": "python_kb", "+ numpy": "numpy_kb", "+ arrays": "buffers_kb"}
     stages |= {"+ ONNX Runtime": "onnxruntime_kb", "+ session": "session_kb", "+ run": "private_kb"}
     return {
-        **{f"{heading} MB": _number(column, 1024, ".1f") for heading, column in stages.items()},
-        "model MB": _number("model_kb", 1024, ".1f"),
-        "peak MB": _number("peak_kb", 1024, ".1f"),
+        **{f"{heading} MiB": _number(column, 1024, ".1f") for heading, column in stages.items()},
+        "model MiB": _number("model_kb", 1024, ".1f"),
+        "peak MiB": _number("peak_kb", 1024, ".1f"),
         f"import numpy {unit}": _number("import_numpy", 1e6, ".0f"),
         f"import ONNX Runtime {unit}": _number("import_onnxruntime", 1e6, ".0f"),
         f"session {unit}": _number("session", 1e6, ".1f"),
@@ -147,8 +147,8 @@ def _start_and_memory(clock: str) -> Columns:
 
 def _size() -> Columns:
     return {
-        "file kB": _number("file_bytes", 1024, ".0f"),
-        "weights kB": _number("weight_bytes", 1024, ".0f"),
+        "file KiB": _number("file_bytes", 1024, ".0f"),
+        "weights KiB": _number("weight_bytes", 1024, ".0f"),
         "parameters": _number("parameters", form=".0f"),
         **{f"{part}": _number(f"{part}_parameters", form=".0f") for part in ("decoder", "synth", "reverb")},
     }

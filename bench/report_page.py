@@ -69,7 +69,7 @@ def fingerprint(board: Board) -> dict[str, str]:
     found = {
         "model": facts.get("model", ""),
         "CPU": f"{first['cpu']}, {facts.get('cores', '?')} core(s), {facts.get('machine', '')}",
-        "memory": f"{memory_kb / 1024**2:.1f} GB" if memory_kb else "",
+        "memory": f"{memory_kb / 1024**2:.1f} GiB" if memory_kb else "",
         "kernel": f"Linux {first['kernel']}",
         "C library": f"{facts.get('libc', '')} {facts.get('libc_version', '')}",
         "Python": first["python"],

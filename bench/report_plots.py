@@ -119,11 +119,11 @@ def memory_plot(rows: Sequence[Row], label: str) -> str:
     """Private memory after each stage of a case's process, on top of each other, and the peak of all its memory."""
     bars = [(row["name"], [(width, LADDER[stage][1]) for stage, width in steps_up(row)]) for row in rows]
     peaks = [row["peak_kb"] / 1024 for row in rows]
-    return _bars(bars, "MB", label, peaks)
+    return _bars(bars, "MiB", label, peaks)
 
 
 def steps_up(row: Row) -> list[tuple[str, float]]:
-    """What each stage that was recorded added to the private memory, in MB; one that gave memory back added none."""
+    """What each stage that was recorded added to the private memory, in MiB; one that gave memory back added none."""
     found, highest = [], 0.0
     for stage in LADDER:
         if not math.isnan(row[stage]):

@@ -307,7 +307,7 @@ def test_every_figure_on_the_page_is_known(html: str) -> None:
 
 
 def test_report_writes_what_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = [tmp_path / "new" / name for name in ("r.html", "r.md", "r.csv")]
+    files = [tmp_path / name for name in ("r.html", "r.md", "r.csv")]
     options = [text for file in files for text in (f"--{file.suffix[1:].replace('md', 'markdown')}", str(file))]
     assert main(["report", str(RECORDED), *options, "--parquet", str(tmp_path / "tables")]) == 0
     assert all(file.stat().st_size for file in files)
@@ -387,3 +387,12 @@ def test_bold_on_the_page_is_bold_and_text_that_looks_like_html_is_not(tmp_path:
     text = (tmp_path / "p.html").read_text()
     assert "<td><strong>&lt;1&gt;</strong></td>" in text and "<td>**&lt;2&gt;**</td>" in text
     assert "<li>ends.</li><li>goes on.</li>" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("-", "only --markdown takes -"), ("none/r.html", "there is no folder none")]
+)
+def test_a_file_that_can_not_be_meant_is_refused(option: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(RECORDED), "--html", option]) == 1
+    assert said in capsys.readouterr().err
+    assert not Path(option).exists()
