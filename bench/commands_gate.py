@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .arguments import Commands, add_command
 from .console import count, out, plain_table, say
-from .errors import BenchError, ResultsError
+from .errors import BenchError
 
 if TYPE_CHECKING:
     from .frames import Results
@@ -68,12 +68,8 @@ def _load(old: Path, new: Path, different: bool) -> tuple[Results, Results]:
     """Both; `ResultsError` names what differs between boards of one name."""
     from .results import load
 
-    found = load(old), load(new)
-    try:
-        load(old, new, different=different)
-    except ResultsError as error:
-        raise ResultsError(f"{error}; --different compares them all the same") from error
-    return found
+    load(old, new, different=different)
+    return load(old), load(new)
 
 
 def _cells(change: Change) -> list[str]:
@@ -93,7 +89,7 @@ def _unit(change: Change) -> tuple[str, float]:
     if change.measure == MISSES:
         return "% of steps", 0.01
     if change.measure in SIZES:
-        return "MB", 1024**2 if change.measure == "file_bytes" else 1024
+        return "MiB", 1024**2 if change.measure == "file_bytes" else 1024
     return "M instructions" if change.clock == INSTRUCTIONS else "ms", 1e6
 
 

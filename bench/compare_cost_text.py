@@ -13,14 +13,14 @@ from .stats import REPEATS
 Row = dict[str, Any]
 
 MODES = {BURST: "back to back", "paced": "on the audio clock"}
-MB = {"peak_kb": 1024, "model_kb": 1024, "weight_bytes": 1024**2, "file_bytes": 1024**2}
+MIB = {"peak_kb": 1024, "model_kb": 1024, "weight_bytes": 1024**2, "file_bytes": 1024**2}
 ONCE = {
     "first": "first step",
     "session": "load: making the session",
-    "model_kb": "memory of the model (MB)",
-    "peak_kb": "peak memory (MB)",
-    "weight_bytes": "weights (MB)",
-    "file_bytes": "file: weights and graph (MB)",
+    "model_kb": "memory of the model (MiB)",
+    "peak_kb": "peak memory (MiB)",
+    "weight_bytes": "weights (MiB)",
+    "file_bytes": "file: weights and graph (MiB)",
 }
 MEMORY = (
     "memory of the model: private, after the run less after importing ONNX Runtime; weights mapped from the file count "
@@ -58,7 +58,7 @@ def _table(board: str, labels: Sequence[str], costs: list[Row]) -> Table:
         rows += _step_lines(labels, by_label)
     first = {row["model"]: row for row in reversed(costs)}  # back to back, if that was measured
     for name, title in ONCE.items():
-        scale, unit = (MB[name], "") if name in MB else _time(costs[0])
+        scale, unit = (MIB[name], "") if name in MIB else _time(costs[0])
         rows.append(_line(title + unit, name, scale, labels, first))
     if costs[0]["clock"] == TIME:
         rows.append(["smallest block", *(_each(_smallest, labels, first))])

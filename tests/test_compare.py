@@ -109,7 +109,7 @@ def test_costs_are_said_in_their_unit_and_a_count_is_no_time(comparison: Compari
     boards = {each.headings[0]: {row[0]: row[1:] for row in each.rows} for each in told.tables}
     assert boards["on pi"]["p50, burst, block 256 (ms)"] == ["1.03", "1.03 (1 x, 1 to 1)", "-"]
     assert boards["on pi"]["RTF, burst, block 256"] == ["0.0643", "0.0643", "-"]
-    assert boards["on pi"]["peak memory (MB)"] == ["48.8", "48.8 (1 x)", "-"]
+    assert boards["on pi"]["peak memory (MiB)"] == ["48.8", "48.8 (1 x)", "-"]
     assert boards["on virtual"]["p50, block 64 (M instructions)"] == ["-", "1.03", "-"]
     assert not [line for line in boards["on virtual"] if "RTF" in line or "smallest" in line]
     assert any("not the speed of any real board" in note for note in told.notes)
