@@ -78,7 +78,7 @@ def _add_what(command: argparse.ArgumentParser) -> None:
         "--steps",
         type=positive,
         metavar="N",
-        help="timed steps a case (default: 1000, paced 10 s of audio; virtual: 7)",
+        help="timed steps a case (default: 1000, paced 10 s of audio; virtual: 7 to 32)",
     )
     length.add_argument("--seconds", type=seconds, metavar="S", help="of audio a case, instead")
 

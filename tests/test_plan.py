@@ -114,7 +114,7 @@ def test_the_order_is_another_one_in_every_repeat_and_for_another_seed(golden_bu
 
 def test_a_virtual_board_is_measured_once_back_to_back_and_a_real_one_both_ways(golden_bundle: Bundle) -> None:
     virtual, real = (cases_of(Plan(), [golden_bundle], name) for name in ("virtual", "loopback"))
-    assert {(case.mode, case.repeat, case.steps) for case in virtual} == {("burst", 0, 7)}
+    assert {(case.mode, case.repeat, case.steps) for case in virtual} == {("burst", 0, 32), ("burst", 0, 8)}
     assert {(case.mode, case.repeat) for case in real} == {(m, r) for m in ("burst", "paced") for r in range(3)}
 
 
