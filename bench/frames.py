@@ -18,7 +18,7 @@ from ..runtime.telemetry import COLUMNS as TELEMETRY
 from ..runtime.telemetry import PRESSURES
 from .columns import STEP_COLUMNS, TELEMETRY_COLUMNS
 from .pooling import Row, Run, groups, pool
-from .rows import case_row, lateness_of, share
+from .rows import case_row, lateness_of, share, step_costs
 from .samples import Arrays, read_samples
 
 ORDER = ["board", "engine", "model", "precision", "mode", "threads", "block"]
@@ -132,7 +132,7 @@ class Results:
         """A column of `cases` of each of `repeats(case)`, one value; of `p50` all step times instead, ns."""
         runs = self.repeats(case)
         if column == "p50":
-            return [self.samples(run)["step_ns"] for run in runs]
+            return [step_costs(self.entry(run), self.samples(run)) for run in runs]
         return [np.array([self._rows[run][column]], np.float64) for run in runs]
 
     def is_stopped(self, case: str) -> bool:
