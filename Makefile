@@ -28,8 +28,8 @@ test: .venv/test-is-set-up
 
 # Timings, which no test asserts: what the runner adds to a bare loop of run_with_iobinding; reading 10 million steps.
 benchmark: .venv/test-is-set-up
-	$(BIN)/python tests/overhead.py
-	$(BIN)/python tests/benchmark_results.py
+	$(BIN)/python tests/support/overhead.py
+	$(BIN)/python tests/support/benchmark_results.py
 
 format: .venv/test-is-set-up
 	$(BIN)/ruff check --fix .

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .frames import Results
-    from .results import load
+    from .results.store import load
+    from .results.tables import Results
 
 __all__ = ["Results", "load"]
 
@@ -15,6 +15,6 @@ def __getattr__(name: str) -> Any:
     """Import when asked for: pandas takes half a second, which commands without tables need not wait."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import results
+    from .results import store
 
-    return getattr(results, name)
+    return getattr(store, name)

@@ -15,15 +15,15 @@ from ..device.facts import printable
 from ..models.catalogue import NAMES, describe_weights, find, load, variant_name
 from ..runtime.bundle import MANIFEST, Bundle, read_bundle
 from ..runtime.errors import BundleError
-from . import own
-from .console import Report, say
+from . import user_modules
 from .errors import BenchError
 from .fidelity import compare
+from .output.console import Report, say
 
 if TYPE_CHECKING:
-    from ..export.foreign import Import
+    from ..export.foreign.convert import Import
     from ..export.streaming import StreamingModule
-    from ..models.family import Family
+    from ..models.families.family import Family
 
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
@@ -107,17 +107,17 @@ def export_own(
         BenchError: when there is no such module, or it can't be built.
         LintError: when the linter finds something; nothing is written.
     """
-    name = own.bundle_name(target)
+    name = user_modules.bundle_name(target)
     _check_name(name, "give your file or function another")
     folder = folder or _own_folder(name, target)
     _load_exporter(report)
     with contextlib.redirect_stdout(sys.stderr):  # the module may print, at every call
         report(f"build {target}", 0, 1)
-        module = own.load_own(target)
+        module = user_modules.load_own(target)
         report(f"check {target}", 0, 1)
-        own.check(module, target)
+        user_modules.check(module, target)
         blocks = blocks or default_blocks(module.hop)
-        bundle, line = _export(module, name, folder, blocks, own.describe(module, target), report)
+        bundle, line = _export(module, name, folder, blocks, user_modules.describe(module, target), report)
     return bundle, f"{line}; blocks of {', '.join(map(str, bundle.graphs))} samples"
 
 
@@ -167,10 +167,10 @@ def _export(
 
 
 def import_onnx(path: Path, name: str, folder: Path | None, report: Report, **how: Any) -> Import:
-    """Make a bundle of an ONNX graph; `how` is what `export.foreign.import_graph` takes by name. Needs onnx."""
+    """Make a bundle of an ONNX graph; `how` is what `export.foreign.convert.import_graph` takes by name. Needs onnx."""
     _check_name(name, "give the bundle another with --name")
     with needing_extra("importing"):
-        from ..export.foreign import import_graph
+        from ..export.foreign.convert import import_graph
     return import_graph(path, name, folder or _own_folder(name, f"imported from {path.name}"), progress=report, **how)
 
 

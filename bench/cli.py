@@ -8,23 +8,23 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from ..device.ask import answering
 from ..device.errors import DeviceError
 from ..device.facts import printable
+from ..device.prompts import answering
 from ..models.errors import ModelError
 from ..runtime.errors import RunnerError
-from .commands_board import add_board
-from .commands_boards import add_demo, add_render
-from .commands_compare import add_compare
-from .commands_deploy import add_deploy
-from .commands_gate import add_gate
-from .commands_models import add_convert, add_export, add_import, add_models
-from .commands_report import add_report
-from .commands_sweep import add_sweep
-from .commands_training import add_distill, add_train
-from .commands_verify import add_verify
-from .console import ask, one_line, say
+from .commands.board import add_board
+from .commands.compare import add_compare
+from .commands.deploy import add_deploy
+from .commands.gate import add_gate
+from .commands.models import add_convert, add_export, add_import, add_models
+from .commands.render import add_demo, add_render
+from .commands.report import add_report
+from .commands.sweep import add_sweep
+from .commands.training import add_distill, add_train
+from .commands.verify import add_verify
 from .errors import BenchError
+from .output.console import ask, one_line, say
 
 EXAMPLES = """examples:
   tonearm export hpn-reduced-flute                               make a bundle: bundles/hpn-reduced-flute

@@ -8,12 +8,12 @@ import numpy as np
 import pandas
 import soundfile
 
-from ..models.features import HOP, RECORDINGS, SAMPLE_RATE, analyse, conversion, describe, read_recording
+from ..models.sound.features import HOP, RECORDINGS, SAMPLE_RATE, analyse, conversion, describe, read_recording
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
 from ..runtime.errors import SignalError
-from .console import Report
 from .errors import ControlsError
+from .output.console import Report
 
 SILENT_DB = -65.0  # in the flute phrases that come along, notes are above it
 RANGE_DB = 20.0  # and rests 20 dB and more below notes

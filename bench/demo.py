@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from ..device.boards import board, check_name, is_virtual
-from ..device.machine import obstacle
+from ..device.virtual.start import obstacle
 from ..models.catalogue import load
 from ..runtime.bundle import Bundle
 from ..runtime.parity import full_scale_error
 from .bundles import BLOCKS, ensure_bundle
-from .columns import BURST
-from .console import out, say, stage
 from .controls import read_controls, write_sound
 from .deploy import deploy, describe
 from .errors import BenchError
-from .plan import Plan
+from .output.console import out, say, stage
 from .render import render_on
-from .report import terminal_tables
-from .report_page import write_html
-from .results import load as load_results
-from .sweep import check_cases, sweep
+from .report.html import write_html
+from .report.report import terminal_tables
+from .results.columns import BURST
+from .results.store import load as load_results
+from .sweep.plan import Plan
+from .sweep.run import check_cases, sweep
 
 PHRASE = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
 TEACHER, STUDENT = "hpn-full-flute", "hpn-reduced-flute"

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..device.boards import board, is_virtual
-from ..device.provision import Site, prepare
 from ..device.releases import TASK_SECONDS, Release, install, is_proven, keep_proof, prove, switch
-from ..device.ssh import Connection
+from ..device.runtimes.provision import Site, prepare
+from ..device.ssh.connection import Connection
 from ..device.turn import turn
 from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
-from .console import Report
+from .output.console import Report
 
 VIRTUAL_FRAMES = 64  # a quarter of a second, or two blocks: the virtual board is slow
 

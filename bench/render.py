@@ -7,15 +7,15 @@ import io
 import numpy as np
 
 from ..device.boards import board
-from ..device.provision import prepare
 from ..device.releases import install, run_task
-from ..device.ssh import Upload
+from ..device.runtimes.provision import prepare
+from ..device.ssh.connection import Upload
 from ..device.turn import turn
 from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
 from ..runtime.clip import UNREADABLE, read_arrays, write_arrays
-from .console import Report
 from .errors import BenchError
+from .output.console import Report
 
 
 def render_on(

@@ -16,13 +16,13 @@ from ..runtime.clip import align, hold_last, read_arrays
 from ..runtime.parity import TOLERANCE
 from ..runtime.stream import Stream
 from .bundles import export_model, needing_extra
-from .console import Report
 from .errors import BenchError
 from .fidelity import Difference, difference
+from .output.console import Report
 from .render import render_on
 
 if TYPE_CHECKING:
-    from ..models.family import Family
+    from ..models.families.family import Family
 
 FRAMES = 300
 BLOCKS = (64, 1024)  # samples: the reverb has one form for short blocks and one for long ones

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import machine
 from .boardsfile import LOOPBACK, VIRTUAL, boards_file, is_virtual, read_boards
-from .endpoint import Endpoint, Target
 from .errors import UnknownBoardError
 from .loopback import loopback_folder, serve
-from .provision import Progress
-from .ssh import SILENCE_SECONDS, Connection
-from .sshconfig import find_way, is_host
+from .runtimes.provision import Progress
+from .ssh.config import find_way, is_host
+from .ssh.connection import SILENCE_SECONDS, Connection
+from .ssh.endpoint import Endpoint, Target
+from .virtual import start
 
 VIRTUAL_SILENCE_SECONDS = 300  # its seconds are as long as its instructions take
 
@@ -45,7 +45,7 @@ def board(name: str, progress: Progress = lambda text, done, total: None) -> Ite
         with serve(loopback_folder()) as endpoint, Connection(name, endpoint) as connection:
             yield connection
         return
-    endpoint = machine.start(name, progress) if is_virtual(name) else find_endpoint(name)
+    endpoint = start.start(name, progress) if is_virtual(name) else find_endpoint(name)
     progress(f"connect to {name}", 0, 0)
     silence = VIRTUAL_SILENCE_SECONDS if is_virtual(name) else SILENCE_SECONDS
     with Connection(name, endpoint, silence=silence) as connection:

@@ -12,8 +12,8 @@ from typing import Any
 
 import platformdirs
 
-from .endpoint import check_host, check_port, check_user, parse_target
 from .errors import UnknownBoardError
+from .ssh.endpoint import check_host, check_port, check_user, parse_target
 
 LOOPBACK = "loopback"
 VIRTUAL = "virtual"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import AgentError
-from .ssh import Connection
+from .ssh.connection import Connection
 
 _VERSION = re.compile(r"\d{1,3}\.\d{1,3}[\w.]*")
 _MACHINE = re.compile(r"[a-z0-9_]{1,32}")

@@ -24,8 +24,8 @@ from paramiko.common import (
     OPEN_SUCCEEDED,
 )
 
-from .endpoint import Endpoint
-from .keys import ensure_key
+from .ssh.endpoint import Endpoint
+from .ssh.keys import ensure_key
 
 USER = "tonearm"
 CHUNK = 1 << 15

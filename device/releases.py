@@ -13,8 +13,8 @@ from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.runner import FORMAT
 from .errors import AgentError, NoSpaceError
 from .facts import printable
-from .provision import Progress, Site, push_tree
-from .ssh import Connection, Sent, Upload
+from .runtimes.provision import Progress, Site, push_tree
+from .ssh.connection import Connection, Sent, Upload
 
 TASK_SECONDS = 900
 KEEP = 8  # releases on a board, those used last

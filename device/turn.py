@@ -14,8 +14,8 @@ import paramiko
 
 from .errors import BusyError, UnreachableError
 from .facts import printable
-from .image import Progress
-from .ssh import Connection
+from .ssh.connection import Connection
+from .virtual.image import Progress
 
 # That the board waits before it says who is there: at first, and then, not to disturb them.
 FIRST_SECONDS, LATER_SECONDS = 1, 30

@@ -12,16 +12,7 @@ import onnx
 
 from ..runtime.bundle import Bundle, read_bundle
 from ..runtime.clip import padded_frames
-from .assemble import (
-    IR_VERSION,
-    VERIFY_BLOCKS,
-    Progress,
-    check_folder,
-    origin_facts,
-    replacing,
-    verify,
-    write_files,
-)
+from .assemble import IR_VERSION, VERIFY_BLOCKS, Progress, check_folder, origin_facts, replacing, verify, write_files
 from .errors import ExportError
 from .graph import OPSET, frames_per_block, trace
 from .names import name_nodes, owners

@@ -21,7 +21,7 @@ from .errors import CheckpointError, UnknownModelError, VariantError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .family import Family
+    from .families.family import Family
 
 SEED = 0
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -115,13 +115,13 @@ def build(model: Model, state: Mapping[str, Tensor] = MappingProxyType({}), **op
         options: `causal`, `reverb`, and `full_noise` where it has noise.
     """
     if model.family == "ddx7":
-        from .ddx7 import DDX7, PATCHES
+        from .families.ddx7 import DDX7, PATCHES
 
         if options.pop("full_noise", False):
             raise VariantError(f"{model.name} has no noise: leave --full-noise out")
         return DDX7(PATCHES[model.patch], model.width, model.blocks, **options)
-    from .hpn import HpN, head_sizes
-    from .wavetable import Wavetable
+    from .families.hpn import HpN, head_sizes
+    from .families.wavetable import Wavetable
 
     if model.family == "hpn":
         return HpN(model.width, *head_sizes(state, model.width), **options)
@@ -152,7 +152,7 @@ def load(
 
 def untrained(model: Model, **options: bool) -> Family:
     """The model with seeded random weights that follow the loudness, in evaluation mode: where training begins."""
-    from .untrained import settle
+    from .families.untrained import settle
 
     module = _seeded(model, {}, **options)
     settle(module)
@@ -169,7 +169,7 @@ def _seeded(model: Model, state: Mapping[str, Tensor], **options: bool) -> Famil
 
 def _read(model: Model, checkpoint: Path, note: Callable[[str], None], *, reverb: bool) -> dict[str, Tensor]:
     """The checkpoint's weights, without the reverb's if there is to be none."""
-    from .checkpoints import read_checkpoint
+    from .files.checkpoints import read_checkpoint
 
     found = read_checkpoint(checkpoint)
     for line in found.notes:
@@ -182,7 +182,7 @@ def _read(model: Model, checkpoint: Path, note: Callable[[str], None], *, reverb
 
 def _fill(model: Model, module: Family, state: dict[str, Tensor], checkpoint: Path) -> None:
     """Put the weights into the module; those of another patch would fit in shape, and sound wrong."""
-    from .checkpoints import load_weights
+    from .files.checkpoints import load_weights
 
     similar = _meant(state)
     meant = [] if model.architecture in [other.architecture for other in similar] else [m.name for m in similar]
@@ -197,14 +197,14 @@ def _fill(model: Model, module: Family, state: dict[str, Tensor], checkpoint: Pa
 
 def _meant(state: Mapping[str, Tensor]) -> list[Model]:
     """The models that weights like these are for, by family, width and ratios."""
-    from .keys import family_and_width
+    from .files.keys import family_and_width
 
     similar = [model for model in MODELS.values() if (model.family, model.width) == family_and_width(state)]
     return [model for model in similar if _patch_ratios(model) == _ratios(state)]
 
 
 def _patch_ratios(model: Model) -> list[float]:
-    from .ddx7 import PATCHES
+    from .families.ddx7 import PATCHES
 
     return list(map(float, PATCHES[model.patch].ratios)) if model.patch else []
 

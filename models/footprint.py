@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .family import Family
+from .families.family import Family
 
 PARTS = ("decoder", "synth", "reverb")
 

@@ -13,13 +13,13 @@ import onnx.parser
 import platformdirs
 import pytest
 import torch
+from places import GOLDEN
 from tonearm.device.loopback import serve
-from tonearm.device.ssh import Connection
+from tonearm.device.ssh.connection import Connection
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
 from tonearm.runtime.bundle import Bundle
 
-GOLDEN = Path(__file__).parent / "golden"
 BLOCKS = (64, 256)
 CACHE = platformdirs.user_cache_path()
 

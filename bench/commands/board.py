@@ -1,0 +1,197 @@
+"""Commands about the boards themselves: which there are, adding and removing one, whom to trust, up and down."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ...device import boardsfile
+from ...device.boards import board, check_virtual, endpoint_of, find_endpoint, is_virtual
+from ...device.boardsfile import LOOPBACK, VIRTUAL
+from ...device.errors import BoardError, HostKeyError
+from ...device.facts import printable, read_facts
+from ...device.prompts import ask
+from ...device.ssh.client import trust_host
+from ...device.ssh.config import ssh_hosts
+from ...device.ssh.connection import Connection
+from ...device.ssh.endpoint import parse_target
+from ...device.turn import turn
+from ...device.virtual import qemu
+from ..errors import BenchError
+from ..output.console import out, say, stage
+from .arguments import Commands, add_command
+from .board_doctor import add_doctor, add_info
+from .board_releases import add_releases, add_rollback
+
+
+def add_board(commands: Commands) -> None:
+    """`tonearm board`."""
+    about = "list boards, add, remove, start, stop or look at one"
+    command = add_command(commands, "board", about, "board add pi pi@raspberrypi.local --trust")
+    actions = command.add_subparsers(metavar="ACTION", required=True)
+    add_command(actions, "list", "all boards by name, and where they are", "board list").set_defaults(run=_list)
+    _add_add(actions)
+    add_info(actions)
+    add_doctor(actions)
+    add_releases(actions)
+    add_rollback(actions)
+    for name, text, example, run in (
+        ("trust", "compare the host key of a board and trust it from now on", "pi", _trust),
+        ("remove", "take away all that Tonearm put on a board, and its entry", "pi", _remove),
+        ("up", "start a virtual board", "virtual", _up),
+        ("down", "stop a virtual board; its disk is kept", "virtual", _down),
+    ):
+        action = add_command(actions, name, text, f"board {name} {example}")
+        action.add_argument("name", metavar="NAME", help="the board's name")
+        action.set_defaults(run=run)
+        if name == "remove":
+            action.add_argument("--yes", action="store_true", help="don't ask first")
+            action.add_argument("--entry", action="store_true", help="only its entry; the board is not asked")
+
+
+def _add_add(actions: Commands) -> None:
+    action = add_command(
+        actions,
+        "add",
+        "give a board a name, and see whether it answers",
+        "board add pi pi@raspberrypi.local --trust\n  tonearm board add lab kim@[fe80::17]:2222 --key ~/.ssh/lab",
+    )
+    action.add_argument("name", metavar="NAME", help="what to call it")
+    action.add_argument("target", metavar="[USER@]HOST[:PORT]", help="where it is; a host of ~/.ssh/config will do")
+    action.add_argument("--key", metavar="FILE", help="the private key to log in with (default: as ssh does)")
+    action.add_argument("--jump", metavar="[USER@]HOST[:PORT]", help="the jump host on the way there")
+    action.add_argument("--trust", action="store_true", help="show an unknown host key and ask whether to trust it")
+    action.set_defaults(run=_add)
+
+
+def _add(options: argparse.Namespace) -> None:
+    boardsfile.check_new(options.name)
+    target = parse_target(options.target)
+    key = str(Path(options.key).expanduser().absolute()) if options.key else None
+    said = {"host": target.host, "user": target.user, "port": target.port, "key": key, "jump": options.jump}
+    entry = {key: value for key, value in said.items() if value is not None}
+    boardsfile.check_entry(f"board add {options.name}", options.name, entry)
+    found = _look(options.name, entry, options.trust)
+    boardsfile.add_entry(options.name, entry)
+    out.print(f"{options.name} is added to {boardsfile.boards_file()}", soft_wrap=True)
+    say(found)
+
+
+def _look(name: str, entry: dict[str, Any], trust: bool) -> str:
+    """What the board says of itself, or why it can't be asked; raises only if it is not to be trusted."""
+    endpoint = endpoint_of(entry)
+    try:
+        with stage(f"look at {name}"):
+            if trust:
+                trust_host(name, endpoint)
+            with Connection(name, endpoint) as connection:
+                facts = read_facts(connection)
+    except BoardError as error:
+        if trust and isinstance(error, HostKeyError):
+            raise
+        return printable(f"not reached yet: {error}")
+    model = facts["model"] or facts["hostname"]
+    cpu, python = f"{facts['cores']} x {facts['cpu']}", ".".join(map(str, facts["python"]))
+    return f"{name}: {model}, {cpu}, Linux {facts['kernel']} ({facts['machine']}), Python {python}"
+
+
+def _trust(options: argparse.Namespace) -> None:
+    _check_real(options.name)
+    endpoint = find_endpoint(options.name)
+    with stage(f"look at the host key of {options.name}"):
+        trust_host(options.name, endpoint)
+    out.print(f"{options.name}: the host key of {endpoint.known_as} is known", soft_wrap=True)
+
+
+def _check_real(name: str) -> None:
+    if name == LOOPBACK or is_virtual(name):
+        raise BoardError(f"{name} is built in: its host key is Tonearm's own, and is checked")
+
+
+def _remove(options: argparse.Namespace) -> None:
+    name = options.name
+    listed = name in boardsfile.read_boards()
+    if listed:
+        boardsfile.without_entry(name)  # refuses before anything is gone
+    if options.entry:
+        _remove_entry(name, listed)
+        return
+    try:
+        with stage(f"look at {name}") as report, board(name, report) as connection:
+            there = _usage(connection)
+            entry = f" and its entry in {boardsfile.boards_file()}" if listed else ""
+            _confirm(f"Remove {there} on {name}{entry}? [y/N] ", options.yes)
+            with turn(connection, "remove all", report):
+                said, _ = connection.ask("remove")
+    except BoardError as error:
+        only = f"; to take only its entry out: tonearm board remove {name} --entry"
+        raise BoardError(f"{error}{only if listed else ''}") from error
+    if listed:
+        boardsfile.remove_entry(name)
+    out.print(f"{name}: {there} removed{', and its entry' if listed else ''}", soft_wrap=True)
+    if said.get("left"):
+        say(f"what is not Tonearm's stays there: {', '.join(map(printable, said['left']))}")
+
+
+def _remove_entry(name: str, listed: bool) -> None:
+    if not listed:
+        raise BoardError(f"{name} has no entry in {boardsfile.boards_file()}")
+    boardsfile.remove_entry(name)
+    out.print(f"{name}: its entry is removed; what is on the board stays there", soft_wrap=True)
+
+
+def _usage(connection: Connection) -> str:
+    """What there is to remove, in words."""
+    said, _ = connection.ask("usage")
+    try:
+        files = "1 file" if said["count"] == 1 else f"{int(said['count'])} files"
+        return f"{printable(said['root'])} ({files}, {int(said['bytes']) / 1e6:.1f} MB)"
+    except (KeyError, TypeError, ValueError) as error:
+        raise BoardError(f"{connection.name}: what it says of its files makes no sense: {error!r}") from error
+
+
+def _confirm(question: str, yes: bool) -> None:
+    """Go on only if the person says so."""
+    answer = "y" if yes else ask(question)
+    if answer is None:
+        raise BenchError("there is no terminal to ask on; say --yes to remove without being asked")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise BenchError("nothing was removed")
+
+
+def _list(options: argparse.Namespace) -> None:
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_row(LOOPBACK, "this machine, over SSH", "")
+    for name in sorted({VIRTUAL, *filter(is_virtual, qemu.names())}):
+        up = "up" if qemu.endpoint(name) else "down"
+        table.add_row(name, "ARM64 machine that counts instructions", up)
+    mine = boardsfile.read_boards()
+    for name, entry in mine.items():
+        table.add_row(name, _where(entry), boardsfile.boards_file().name)
+    for name in ssh_hosts():
+        if name not in mine:
+            table.add_row(name, _where({"host": name}), "~/.ssh/config")
+    out.print(table, soft_wrap=True)
+
+
+def _where(entry: dict[str, Any]) -> str:
+    endpoint = endpoint_of(entry, names=False)
+    hops = endpoint.way.hops if endpoint.way else ()
+    through = f" through {', '.join(hop.place for hop in hops)}" if hops else ""
+    return f"{endpoint.user}@{endpoint.place}{through}"
+
+
+def _up(options: argparse.Namespace) -> None:
+    check_virtual(options.name)
+    with stage(f"start {options.name}") as report, board(options.name, report) as connection:
+        read_facts(connection)
+
+
+def _down(options: argparse.Namespace) -> None:
+    check_virtual(options.name)
+    with stage(f"stop {options.name}"):
+        ran = qemu.down(options.name)
+    out.print(f"{options.name} is down" if ran else f"{options.name} was not up")

@@ -1,0 +1,134 @@
+"""`tonearm board info` and `tonearm board doctor`: what a board is, and what will spoil a measurement on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+
+from ...device.boards import board
+from ...device.doctor import doctor, python_too_old, unchecked
+from ...device.doctor.finding import PROBLEM, Finding
+from ...device.doctor.tuning import Tuned, tune
+from ...device.errors import AgentError
+from ...device.facts import examine
+from ...device.kinds import kind
+from ...device.ssh.connection import Connection
+from ...device.turn import turn
+from ..errors import BenchError
+from ..output.console import Report, out, say, stage
+from .arguments import Commands, add_command
+from .board_info import WIDTH, describe_board
+
+
+def add_info(actions: Commands) -> None:
+    """`tonearm board info`."""
+    action = add_command(actions, "info", "what a board is and has", "board info pi\n  tonearm board info pi --json")
+    action.add_argument("name", metavar="NAME", help="loopback, virtual, or a board of yours")
+    action.add_argument("--json", action="store_true", help="all facts, for programs; what is not known is left out")
+    action.set_defaults(run=_info)
+
+
+def _info(options: argparse.Namespace) -> None:
+    with stage(f"look at {options.name}") as report, board(options.name, report) as connection:
+        facts = examine(connection)
+    out.print(json.dumps(facts, indent=2) if options.json else describe_board(facts), soft_wrap=True)
+
+
+def add_doctor(actions: Commands) -> None:
+    """`tonearm board doctor`."""
+    action = add_command(
+        actions,
+        "doctor",
+        "what will spoil a measurement on a board or a deploy to it, and what to do about it",
+        "board doctor pi\n  tonearm board doctor pi --tune\n  tonearm board doctor pi --restore\n\n"
+        "the exit status is 1 if something will spoil things; remarks will not",
+    )
+    action.add_argument("name", metavar="NAME", help="loopback, virtual, or a board of yours")
+    ways = action.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--tune",
+        action="store_true",
+        help="first set the governors to performance, until the next start of the board; no password is asked for",
+    )
+    ways.add_argument("--restore", action="store_true", help="put back what --tune has changed, and nothing else")
+    action.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    if options.restore:
+        _restore(options.name)
+        return
+    with stage(f"examine {options.name}") as report, board(options.name, report) as connection:
+        try:
+            tuned = _tune(connection, report) if options.tune else None
+            facts = examine(connection)
+        except AgentError as error:
+            if error.kind != "python":
+                raise
+            _tell([python_too_old(error)], ["everything else"], options.name)
+            return
+    if tuned:
+        _tell_tuned(tuned)
+        out.print("" if tuned.settings else "nothing to tune: no governor is known here")
+    out.print(f"{options.name}: {kind(facts) or 'a board of a kind that is not known'}", soft_wrap=True)
+    findings = doctor(facts)
+    _tell(findings, unchecked(facts), options.name)
+
+
+def _tune(connection: Connection, report: Report, restore: bool = False) -> Tuned:
+    """While nobody measures there."""
+    with turn(connection, "tune", report):
+        return tune(connection, restore)
+
+
+def _restore(name: str) -> None:
+    with stage(f"restore {name}") as report, board(name, report) as connection:
+        tuned = _tune(connection, report, restore=True)
+    _tell_tuned(tuned)
+    if not tuned.settings:
+        out.print("nothing to restore: what --tune changes is gone after a start" if tuned.stale else "not tuned")
+    if any(setting.refusal for setting in tuned.settings):
+        raise BenchError(f"{name}: not all could be restored")
+
+
+def _tell_tuned(tuned: Tuned) -> None:
+    """One line for each setting; where one was refused, the findings have the command to type."""
+    for setting in tuned.settings:
+        if setting.refusal:
+            line = f"refused: {setting.path} is {setting.now} ({setting.refusal})"
+        elif setting.before == setting.now:
+            line = f"as it was: {setting.path} is {setting.now}"
+        else:
+            line = f"granted: {setting.path} is {setting.now}, was {setting.before}"
+        out.print(line, soft_wrap=True)
+
+
+def _tell(findings: list[Finding], not_checked: list[str], name: str) -> None:
+    """All findings, then what was not checked; `BenchError` if one of them is a problem."""
+    for finding in findings:
+        out.print(_lines(finding), soft_wrap=True)
+    if not_checked:
+        out.print(_wrap("not checked: ", f"{', '.join(not_checked)} (the board does not say)"), soft_wrap=True)
+    problems = sum(finding.severity == PROBLEM for finding in findings)
+    if problems:
+        few = "1 thing" if problems == 1 else f"{problems} things"
+        raise BenchError(f"{name}: {few} will spoil a measurement or a deploy; what to do stands beside each")
+    say("nothing here will spoil a measurement or a deploy")
+
+
+def _lines(finding: Finding) -> str:
+    """What and why, wrapped; the fix in one line, so that it can be copied."""
+    lines = [_wrap(f"{finding.severity}: ", finding.what), _wrap("  why: ", finding.why)]
+    return "\n".join([*lines, *([f"  fix: {finding.fix}"] if finding.fix else [])])
+
+
+def _wrap(label: str, text: str) -> str:
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,57 @@
+"""The command that puts a model on a board, or on several at once."""
+
+from __future__ import annotations
+
+import argparse
+
+from ...device.boards import check_name
+from ...runtime.check import check_bundle
+from .. import bundles
+from ..deploy import Deployed, deploy, deploy_over, describe
+from ..output.console import Report, out, say, stage
+from ..parallel import Reach, at_once, check
+from .arguments import Commands, add_bundle, add_command, add_on_several
+
+
+def add_deploy(commands: Commands) -> None:
+    """`tonearm deploy`."""
+    command = add_command(
+        commands,
+        "deploy",
+        "put a model on a board, or on several at once, prove it there, make it current",
+        "deploy hpn-reduced-flute --board pi\n  tonearm deploy hpn-reduced-flute --board pi bela virtual",
+    )
+    command.usage = "%(prog)s [-h] MODEL|BUNDLE --board NAME [NAME ...]"  # the other way round, MODEL would be a NAME
+    add_bundle(command)
+    add_on_several(command)
+    command.set_defaults(run=_deploy)
+
+
+def _deploy(options: argparse.Namespace) -> None:
+    for name in options.board:
+        check_name(name)
+    if len(options.board) > 1:
+        _deploy_to_several(options.what, options.board)
+        return
+    (name,) = options.board
+    with stage(f"deploy {options.what} to {name}") as report:
+        bundle, line = bundles.ensure_bundle(options.what, report)
+        deployed = deploy(name, bundle, report)
+    say(line)
+    out.print(describe(name, bundle, deployed), soft_wrap=True)
+
+
+def _deploy_to_several(what: str, names: list[str]) -> None:
+    with stage(f"bundle {what}") as report:
+        bundle, line = bundles.ensure_bundle(what, report)
+    check_bundle(bundle)
+    say(line)
+
+    def work(name: str, report: Report, reach: Reach) -> Deployed:
+        with reach(name, report) as connection:
+            return deploy_over(connection, bundle, report)
+
+    done, failed = at_once(names, lambda name: f"deploy {what} to {name}", work)
+    for name, deployed in done.items():
+        out.print(describe(name, bundle, deployed), soft_wrap=True)
+    check(list(failed), list(done))

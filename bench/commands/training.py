@@ -1,0 +1,165 @@
+"""Commands that train models."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...models.training.phrases import INSTRUMENTS, SECONDS
+from .. import bundles
+from ..output.console import Report, out, say, stage
+from .arguments import Commands, add_command, natural, plain_name, positive
+
+if TYPE_CHECKING:
+    from ...models.training.dataset import DataSet
+
+STEPS = 1000
+FOLDER = Path("trained")
+LONGEST_CLIP = SECONDS  # of a phrase
+
+
+def add_train(commands: Commands) -> None:
+    """`tonearm train`."""
+    command = add_command(
+        commands,
+        "train",
+        "train a model on an instrument or on recordings; goes on where it was stopped",
+        "train hpn-full --instrument flute\n  tonearm train ddx7-reduced-violin --data recordings --steps 5000",
+    )
+    command.add_argument("model", metavar="MODEL", help="a model's name (see: tonearm models)")
+    _add_how(command)
+    command.set_defaults(run=_train)
+
+
+def add_distill(commands: Commands) -> None:
+    """`tonearm distill`."""
+    command = add_command(
+        commands,
+        "distill",
+        "train a student that learns from its teacher, too; goes on where it was stopped",
+        "distill hpn-reduced --teacher hpn-full --method control --instrument flute",
+    )
+    command.add_argument("model", metavar="STUDENT", help="a model's name (see: tonearm models)")
+    command.add_argument(
+        "--teacher",
+        required=True,
+        metavar="MODEL[=FILE]",
+        help="a trained model of the same family: its name, with its weights if they are neither in the output folder "
+        "nor come with Tonearm",
+    )
+    command.add_argument(
+        "--method",
+        required=True,
+        choices=("audio", "control"),
+        help="learn from the teacher's sound, or from its synthesizer controls",
+    )
+    _add_how(command)
+    command.set_defaults(run=_distill)
+
+
+def _add_how(command: argparse.ArgumentParser) -> None:
+    data = command.add_mutually_exclusive_group(required=True)
+    data.add_argument(
+        "--instrument",
+        choices=tuple(INSTRUMENTS),
+        help="100 made-up phrases of a sampled instrument; needs FluidSynth and its soundfont",
+    )
+    data.add_argument(
+        "--data", type=Path, metavar="DIR", help="a folder of .wav or .flac files: one voice, mono, 16 kHz, dry"
+    )
+    command.add_argument("--steps", type=positive, default=STEPS, metavar="N", help=f"default: {STEPS}")
+    command.add_argument("--batch", type=positive, default=8, metavar="N", help="clips a step (default: 8)")
+    command.add_argument("--seconds", type=clip, default=1.0, metavar="S", help="length of a clip (default: 1)")
+    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of clips and noise (default: 0)")
+    command.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="DIR", help=f"default: {FOLDER}")
+
+
+def clip(text: str) -> float:
+    """Seconds of a clip, as argparse reads it: longer than the longest window of the loss, not longer than a phrase."""
+    if not 0.1 <= float(text) <= LONGEST_CLIP:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and {LONGEST_CLIP:g} seconds")
+    return float(text)
+
+
+def _train(options: argparse.Namespace) -> None:
+    _run(options, "", "")
+
+
+def _distill(options: argparse.Namespace) -> None:
+    _run(options, options.teacher, options.method)
+
+
+def _run(options: argparse.Namespace, teacher: str, method: str) -> None:
+    """Train, write weights and card, say how it went and what to do with them."""
+    with bundles.needing_extra("training", "train"):
+        from ...models.training import soundfont  # noqa: F401  which needs packages of its own
+        from ...models.training.cards import last_validation
+        from ...models.training.course import Course, check, run
+        from ...models.training.train import Plan
+    what = options.instrument or plain_name(options.data.resolve().name)
+    course = Course(options.model, what, teacher, method)
+    plan = Plan(options.steps, options.batch, options.seconds, options.seed)
+    check(course, options.output)  # before recordings are read
+    with stage("get the recordings ready") as report:
+        data = _data(options, report)
+    say(f"  {data.about}: {len(data.train)} phrases to learn from, {len(data.validation)} to validate")
+    with stage(f"train {course.name}") as report, _asking_to_stop() as is_asked:
+        file, card = run(course, plan, data, options.output, _telling(report, is_asked))
+    last = last_validation(card)
+    share = f"{last / card.untrained:.0%} of the {card.untrained:.2f} it began with"
+    out.print(f"{file}: MSS {last:.2f} on validation phrases, {share}; {card.stored_as}", soft_wrap=True)
+    say(f"next: tonearm export {course.architecture.name} --checkpoint {file} -o bundles/{course.name}")
+
+
+@contextlib.contextmanager
+def _asking_to_stop() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C lets the step end, so that nothing is lost; the second one stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _telling(report: Report, is_asked: Callable[[], bool]) -> Report:
+    """The same report, with a line at each validation for those who do not watch the bar: how far, how long still.
+
+    Where a stop is asked for, it interrupts.
+    """
+    from ...models.training.train import is_checked
+
+    begun: list[tuple[int, float]] = []
+
+    def tell(text: str, done: int, total: int) -> None:
+        report(text, done, total)
+        if is_asked():
+            say(f"stopped after step {done} of {total}: the same command goes on from there")
+            raise KeyboardInterrupt
+        if total <= 1:  # what goes before the steps
+            return
+        begun.append((done, time.monotonic()))
+        del begun[1:-1]
+        if is_checked(done - 1, total) and len(begun) == 2:
+            (first, start), (_, now) = begun
+            left = (now - start) / max(1, done - first) * (total - done)
+            still = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
+            say(f"  step {done} of {total}: {text}; {still} left")
+
+    return tell
+
+
+def _data(options: argparse.Namespace, report: Report) -> DataSet:
+    from ...models.training.dataset import folder_data, instrument_data
+
+    return instrument_data(options.instrument, report) if options.instrument else folder_data(options.data, report)

@@ -1,0 +1,1 @@
+"""What people read: the terminal, numbers, Markdown, pages and plots."""

@@ -1,0 +1,1 @@
+"""Reports of one or several boards: tables, notes, plots and a page."""

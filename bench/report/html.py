@@ -1,0 +1,80 @@
+"""Results as one self-contained HTML page: what was measured where, plots, tables, and what was not measured."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..output import page
+from ..output.page import Bold, Part, write_page
+from ..results.columns import TIME
+from .full_tables import full_tables
+from .notes import granted, refused, unmeasured
+from .parts import cost, memory, profiles, slow, spread, watched
+from .protocol_cells import cells
+from .protocol_tables import tables
+from .report import Board, sections
+
+if TYPE_CHECKING:
+    from ..results.tables import Results
+
+PARTS = (cost, spread, slow, memory, watched, profiles)
+
+
+def write_html(results: Results, path: Path, sounds: dict[str, Path] | None = None) -> None:
+    """One self-contained file: for each board plots and tables, and `sounds` (title -> .wav) to listen to."""
+    audio = {title: base64.b64encode(file.read_bytes()).decode() for title, file in (sounds or {}).items()}
+    write_page(
+        "report.html.j2",
+        path,
+        boards=[_section(board) for board in sections(results)],
+        protocols=_protocols(results),
+        sounds=audio,
+    )
+
+
+def _protocols(results: Results) -> list[Part]:
+    return [
+        Part(each.title, tables=[page.Table(each.headings, _bold(each.rows))], notes=each.notes)
+        for each in tables(cells(results))
+    ]
+
+
+def _bold(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """What is between `**` as bold; all else is plain."""
+    return [[Bold(cell[2:-2]) if cell[:2] == "**" else cell for cell in row] for row in rows]
+
+
+def _section(board: Board) -> dict[str, Any]:
+    return {
+        "name": board.name,
+        "facts": fingerprint(board),
+        "granted": granted(board) | _refusals(board) if board.clock == TIME else {},
+        "parts": [part for part in (make(board) for make in PARTS) if part],
+        "tables": full_tables(board),
+        "unmeasured": unmeasured(board),
+    }
+
+
+def _refusals(board: Board) -> dict[str, str]:
+    return {f"{what.replace('_', ' ')} refused": why for what, why in refused(board).items()}
+
+
+def fingerprint(board: Board) -> dict[str, str]:
+    """What the board is and runs; what is not known is left out."""
+    facts, first = board.entries[-1]["facts"], board.cases[0]
+    memory_kb = facts.get("memory_kb")
+    found = {
+        "model": facts.get("model", ""),
+        "CPU": f"{first['cpu']}, {facts.get('cores', '?')} core(s), {facts.get('machine', '')}",
+        "memory": f"{memory_kb / 1024**2:.1f} GiB" if memory_kb else "",
+        "kernel": f"Linux {first['kernel']}",
+        "C library": f"{facts.get('libc', '')} {facts.get('libc_version', '')}",
+        "Python": first["python"],
+        "NumPy": first["numpy"],
+        "ONNX Runtime": first["onnxruntime"],
+        "hostname": first["hostname"],
+    }
+    return {name: text.strip(" ,") for name, text in found.items() if text.strip(" ,")}

@@ -1,0 +1,184 @@
+"""Results on disk: what is finished is kept, whatever happens next.
+
+```
+results/cases.jsonl        one line per finished case: the runner's record, the case, the board
+        steps/<id>.npz     its arrays, as runtime.measure and runtime.case describe them
+```
+Statistics are derived when the results are read, so that better ones can be had from old runs. Reading never writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ...device.facts import printable
+from .columns import (INSTRUCTIONS, TIME)
+from ..errors import ResultsError
+from .tables import Results
+from .merging import joined
+from .pooling import (SAME_BOARD, SAME_CASE, Run, boards)
+from .rows import case_row
+from .samples import read_samples
+
+__all__ = [
+    "CASES",
+    "INSTRUCTIONS",
+    "SAME_BOARD",
+    "SAME_CASE",
+    "SAMPLES",
+    "TIME",
+    "Results",
+    "append",
+    "boards",
+    "finished",
+    "load",
+    "read_cases",
+]
+
+FORMAT = 2  # 2: paced steps, their circumstances; 1: first, bursts
+READABLE = (1, 2)
+CASES = "cases.jsonl"
+SAMPLES = "steps"
+IDENTITY = re.compile(r"[\w-]{1,64}")  # it is a file's name
+
+
+def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -> None:
+    """Keep a finished case: samples first, then its line, both on disk when this returns.
+
+    Args:
+        folder: of the results; made if need be.
+        identity: of the case; an older one of the same identity is replaced.
+        entry: its line, as `bench.sweep.cases` makes it.
+        samples: an .npz of its arrays.
+
+    Raises:
+        ResultsError: what the board sent is no result; nothing is kept of it.
+    """
+    case = _checked({"format": FORMAT, "id": identity, **entry}, "a new case")
+    case_row(case, read_samples(io.BytesIO(samples), f"case {identity}"))
+    line = json.dumps(case) + "\n"
+    (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
+    part = _steps_file(folder, identity).with_suffix(".npz.part")
+    with part.open("wb") as stream:
+        stream.write(samples)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(_steps_file(folder, identity))
+    _sync(folder / SAMPLES)
+    with (folder / CASES).open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # several boards are measured at once, or by several commands
+        _finish_last_line(folder / CASES)
+        stream.write(line)
+        stream.flush()
+        os.fsync(stream.fileno())
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """The names in a folder are on disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _steps_file(folder: Path, identity: str) -> Path:
+    return folder / SAMPLES / f"{identity}.npz"
+
+
+def _finish_last_line(path: Path) -> None:
+    """Take off a line that a crash cut short, so that the next one starts on its own."""
+    written = path.read_bytes() if path.is_file() else b""
+    start = written.rfind(b"\n") + 1
+    if start == len(written):
+        return
+    try:
+        json.loads(written[start:])
+    except ValueError:
+        os.truncate(path, start)
+        return
+    with path.open("ab") as stream:
+        stream.write(b"\n")
+
+
+def finished(folder: Path) -> set[str]:
+    """The identities of the cases that need not be measured again: their line and their samples can be read."""
+    found = set()
+    for case in read_cases(folder):
+        path = _steps_file(folder, case["id"])
+        with contextlib.suppress(ResultsError):
+            case_row(case, read_samples(path, str(path)))
+            found.add(case["id"])
+    return found
+
+
+def read_cases(folder: Path) -> list[dict[str, Any]]:
+    """The finished cases, the newest of each; a line cut short by a crash is dropped."""
+    path = folder / CASES
+    if not path.is_file():
+        return []
+    cases: dict[str, dict[str, Any]] = {}
+    lines = path.read_bytes().rstrip(b"\n").split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            case = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if number == len(lines):
+                break
+            raise ResultsError(f"{path}, line {number} is damaged: {error}") from error
+        case = _checked(case, f"{path}, line {number}")
+        cases.pop(case["id"], None)  # the newest comes last
+        cases[case["id"]] = case
+    return list(cases.values())
+
+
+def _checked(case: Any, where: str) -> dict[str, Any]:
+    """The case, with every text in it printable: a board wrote most of them."""
+    found = case.get("format") if isinstance(case, dict) else None
+    if found not in READABLE:
+        raise ResultsError(f"{where}: format {found!r:.40}, this tonearm reads {READABLE[0]} to {READABLE[-1]}")
+    name = case.get("id")
+    if not isinstance(name, str) or not IDENTITY.fullmatch(name):
+        raise ResultsError(f"{where}: {name!r:.40} is no case's identity")
+    try:
+        return _printable(case)
+    except RecursionError as error:
+        raise ResultsError(f"{where}: nested too deeply") from error
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {printable(key): _printable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(one) for one in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def load(folder: Path | str, *more: Path | str, different: bool = False) -> Results:
+    """What was measured into one or several folders.
+
+    Several count as one: what was measured twice under one identity is two repeats, unless it is a copy.
+
+    Args:
+        folder: as made by `tonearm sweep`.
+        more: further ones.
+        different: put together even what is of one board's name, but not of one board and its software.
+
+    Raises:
+        ResultsError: no results there, or not ours to read; or a board is another one in another folder.
+    """
+    read: dict[Path, list[Run]] = {}
+    for one in map(Path, (folder, *more)):
+        read[one] = [Run(case, _steps_file(one, case["id"])) for case in read_cases(one)]
+        if not read[one]:
+            what = f"no results in {one}" if one.is_dir() else f"there is no folder {one}"
+            raise ResultsError(f"{what}: measure first, with tonearm sweep -o {one}")
+    return Results(joined(read, different) if len(read) > 1 else read.popitem()[1])

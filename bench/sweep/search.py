@@ -1,0 +1,188 @@
+"""The search for the smallest block of each model on a board: measured, kept and gone on with as a sweep is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+from rich.table import Table
+
+from ...device.boards import board, check_name, is_virtual
+from ...device.errors import AgentError, NoSpaceError
+from ...device.ssh.connection import Connection
+from ...device.turn import new_token
+from ...runtime.bundle import Bundle
+from ...runtime.check import check_bundle
+from ..errors import BenchError, ResultsError
+from ..output.console import Report, one_line, plain_table, say
+from ..parallel import Reach
+from ..results.store import finished
+from .cases import Case, identity, kept, measure
+from .conditions import Conditions
+from .estimate import Estimate, about
+from .plan import Plan
+from .reconnect import PATIENCE, with_patience
+from .run import Swept
+from .session import Visit, check_there, visit, without_cores
+from .smallest_block import BUFFERS, ENOUGH, SECONDS, Found, Verdict, all_cases, find
+
+HEADINGS = ("model", "threads", "smallest block", "ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
+NOT_SUPPORTED = f"n < {ENOUGH}"
+
+
+@dataclass
+class Search:
+    """What a board's search has given so far."""
+
+    found: list[Found] = field(default_factory=list)
+    measured: int = 0
+    kept: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def swept(self) -> Swept:
+        """As of a sweep."""
+        return Swept(self.measured, self.kept, tuple(self.failed))
+
+
+def search(
+    name: str,
+    bundles: Sequence[Bundle],
+    plan: Plan,
+    report: Report,
+    reach: Reach = board,
+    patience: float = PATIENCE,
+    system: str = "/",
+) -> Search:
+    """Find the smallest block of each bundle that is in time on a board, for each number of threads.
+
+    Every run is kept in the plan's output, and none is done twice. A model that fails is told in a line, and the search
+    goes on with the next one.
+
+    Args and errors: as of `sweep`; `BenchError` for a virtual board.
+    """
+    check_name(name)
+    if is_virtual(name):
+        raise BenchError(f"{name}: its clock counts instructions, so no block is on time or late: name another board")
+    for bundle in bundles:
+        check_bundle(bundle)
+        for block in plan.blocks:
+            bundle.graph(block)
+    conditions = Conditions(name, plan.tune, plan.cool_down, system)
+    hunt = _Hunt(name, bundles, plan, conditions, report)
+    longest = about(hunt.longest)
+    say(f"{name}: at most {about(hunt.expected)}, of which a proof takes up to {longest}; less where a miss ends a run")
+    try:
+        with_patience(name, reach, hunt.go_on, lambda: hunt.search.measured, report, patience)
+    finally:
+        conditions.end(reach)
+    return hunt.search
+
+
+class _Hunt:
+    """The way through a board's models: more than one connection may be needed."""
+
+    def __init__(
+        self, name: str, bundles: Sequence[Bundle], plan: Plan, conditions: Conditions, report: Report
+    ) -> None:
+        self.name, self.bundles, self.plan, self.conditions, self.report = name, bundles, plan, conditions, report
+        self.search, self.what = Search(), ("search for the smallest block", new_token())
+        self.left = list(product(bundles, plan.threads))
+        some = [case for what in self.left for cases in all_cases(plan, *what) for case in cases]
+        self.longest = max(case.steps * case.period for case in some)
+        self.expected, self.spent = Estimate().seconds(some), 0.0
+        self.done: set[str] = set()
+        self.counted: set[str] = set()  # a lost connection has a search begin again
+
+    def go_on(self, connection: Connection) -> None:
+        """Search what is left, over this connection."""
+        fewest, folder = min(self.plan.threads), self.plan.output
+        self.done |= finished(folder)
+        with visit(connection, self.what, self.bundles, fewest, folder, self.conditions, self.report) as there:
+            many = without_cores(self.name, (threads for _, threads in self.left), there.site.facts["cores"])
+            self.left = [what for what in self.left if what[1] not in many]
+            while self.left:
+                self._search(there, *self.left[0])
+                self.left.pop(0)
+
+    def _search(self, there: Visit, bundle: Bundle, threads: int) -> None:
+        try:
+            if bundle.digest in there.refused:
+                raise there.refused[bundle.digest]
+            blocks = self.plan.blocks or tuple(bundle.graphs)
+            found = find(bundle, blocks, threads, self.plan.seconds, lambda case: self._measure(there, case))
+        except NoSpaceError:
+            raise
+        except (AgentError, ResultsError) as error:
+            check_there(there.connection)
+            what = f"{bundle.name}, {threads} thread(s)"
+            say(f"{what} failed on {self.name}: {one_line(str(error))}")
+            self.search.failed.append(what)
+        else:
+            self.search.found.append(found)
+
+    def _measure(self, there: Visit, case: Case) -> Mapping[str, np.ndarray]:
+        """A case's arrays, from the results where they are there."""
+        mine, begun = identity(there, case), self.spent
+        is_known = mine in self.counted
+        self.spent += 0 if is_known else Estimate().seconds([case])
+        self.counted.add(mine)
+        if mine in self.done:
+            self.search.kept += not is_known
+            return kept(there, case, self.plan.output)
+
+        def tell(detail: str) -> None:
+            length = about(case.steps * case.period)
+            self.report(f"{detail} ({length} of audio at most)", round(begun), round(self.expected))
+
+        there.held.check()
+        tell(str(case))
+        cooldown = there.conditions.cool(there.connection, tell)
+        tell(str(case))
+        arrays = measure(there, case, self.plan.output, cooldown)
+        self.search.measured += 1
+        self.done.add(mine)
+        return arrays
+
+
+def table(found: Sequence[Found]) -> Table:
+    """What was found on a board."""
+    return plain_table(HEADINGS, map(_row, found), ("model", "limited by"))
+
+
+def _row(found: Found) -> list[str]:
+    block, seen = found.block, found.verdict
+    length = f"{1e3 * block / found.bundle.sample_rate:g}" if block else "-"
+    figures = [f"{seen.p50 / 1e6:.3f}", _bound(seen), str(seen.misses)] if seen else ["-"] * 3
+    after = "" if math.isnan(found.missed_after) else f" (missed after {found.missed_after:.3g} s)"
+    limit = f"{found.limit} at {found.fails}{after}" if found.fails else "nothing: the bundle has no smaller one"
+    proven = "" if not block or _is_proven(found) else f" (not proven: {NOT_SUPPORTED})"
+    return [found.bundle.name, str(found.threads), f"{block or 'none'}{proven}", length, *figures, limit]
+
+
+def _bound(seen: Verdict) -> str:
+    return NOT_SUPPORTED if seen.n < ENOUGH else f"{seen.p99_9_high / 1e6:.3f}"
+
+
+def remarks(found: Sequence[Found]) -> list[str]:
+    """What is to be known about a table."""
+    seconds = found[0].seconds
+    lasted = f"in {seconds:g} s" if seconds else f"in {SECONDS:g} s and {ENOUGH} steps (what p99.9 takes), the longer"
+    lines = [
+        f"smallest: no block missed {lasted}, on the audio clock, {BUFFERS} buffers; p99.9 with 95 % confidence",
+        "limited by, at the next smaller block: compute, the median step fills the block's time; dispatch, it does, "
+        "and what any call costs is more than half of it; jitter, the median fits, the tail or late wake-ups do not",
+    ]
+    few = [one.block / one.bundle.sample_rate for one in found if one.block and not _is_proven(one)]
+    if few:
+        enough = math.ceil(ENOUGH * max(few))
+        lines.append(f"not proven: no miss, but too few steps to say p99.9; --seconds {enough} are enough")
+    if seconds and seconds < SECONDS:
+        lines.append(f"{seconds:g} s are little: by default {SECONDS:g} s must be without a miss")
+    return lines
+
+
+def _is_proven(found: Found) -> bool:
+    return found.verdict is not None and found.verdict.is_proven

@@ -1,0 +1,53 @@
+"""Tune a board for measurements, and put back what was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import AgentError
+from ..facts import printable
+from ..ssh.connection import Connection
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting on the board, by its path there: what it was, what it is now, and why it was refused, if it was."""
+
+    path: str
+    before: str
+    now: str
+    refusal: str
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What became of each setting; `stale` says that what had been kept was of an earlier boot, which undid it all."""
+
+    settings: list[Setting]
+    stale: bool
+
+
+def tune(connection: Connection, restore: bool = False, system: str = "/", only: Sequence[str] | None = None) -> Tuned:
+    """Set all governors to `performance`, or with `restore` to what they were before the first `tune`.
+
+    What was before is kept on the board, in `tuned.json` below its root, before anything is changed. Nothing asks for
+    a password: what this login may not do, by itself or by `sudo -n`, is refused and said.
+
+    Args:
+        connection: the board.
+        restore: put back instead; what somebody else has changed since is left alone.
+        system: the folder there which has its /sys.
+        only: paths of settings: the others stay as they are.
+
+    Raises:
+        AgentError: nothing can be kept there (a read-only home), or its answer makes no sense.
+    """
+    said, _ = connection.ask("tune", system=system, restore=restore, only=only and list(only))
+    try:
+        settings = [
+            Setting(*(printable(row[key]) for key in ("path", "before", "now", "refusal"))) for row in said["settings"]
+        ]
+        return Tuned(settings, bool(said["stale"]))
+    except (KeyError, TypeError, IndexError) as error:
+        raise AgentError(f"{connection.name}: its answer makes no sense: {printable(repr(error))[:300]}") from error

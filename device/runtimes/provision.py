@@ -1,0 +1,178 @@
+"""Give a board its runtime: wheels chosen and fetched here, installed there, no internet needed on the board."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..errors import AgentError, DeviceError, NoWheelError
+from ..ssh.connection import Connection, Upload
+from ..virtual.image import Progress
+from .survey import Survey, advice, platform_of, read_survey, system_runtime
+from .wheelhouse import Wheelhouse
+from .wheels import PINS, Pin, pins_for, runtime_name
+
+HEADROOM = 4  # unpacked wheels are about four times their size
+
+
+@dataclass(frozen=True)
+class Site:
+    """A board made ready: its facts, and where its runtime and runner lie below its root."""
+
+    facts: dict[str, Any]
+    runtime: str
+    runner: str
+
+
+def runner_files() -> dict[str, bytes]:
+    """Our runner as it lies on a board: path -> content."""
+    folder = resources.files("tonearm.runtime")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".py"))
+    return {f"tonearm/runtime/{name}": folder.joinpath(name).read_bytes() for name in names}
+
+
+def runner_name(files: dict[str, bytes]) -> str:
+    """The runner's folder below a board's root: named after its content."""
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(name.encode() + b"\0" + content + b"\0")
+    return f"runners/{digest.hexdigest()[:16]}"
+
+
+def prepare(
+    connection: Connection,
+    progress: Progress = lambda text, done, total: None,
+    pins: Sequence[Pin] = PINS,
+    wheelhouse: Wheelhouse | None = None,
+) -> Site:
+    """Make sure that the board has a runtime that runs there, and the runner; pushes nothing that is there.
+
+    Args:
+        connection: to the board.
+        progress: called with what is being done.
+        pins: the versions to try, the best first.
+        wheelhouse: where wheels come from; default: the person's cache and the package index.
+
+    Raises:
+        WheelError: wheels for the board can't be had.
+        NoWheelError: there are none for it, and it has no ONNX Runtime of its own.
+        AgentError: none runs there; it says what was tried, how each ended and what to do.
+        NoSpaceError, UnreachableError: see `Connection.ask`.
+    """
+    survey = read_survey(connection)
+    files = runner_files()
+    runtime = _choose(connection, survey, pins, wheelhouse or Wheelhouse(), progress)
+    site = Site(survey.facts, f"runtimes/{runtime}", runner_name(files))
+    if site.runner.split("/")[1] not in survey.runners:
+        push_tree(connection, site.runner, files, progress)
+    return site
+
+
+def _choose(
+    connection: Connection, survey: Survey, pins: Sequence[Pin], wheelhouse: Wheelhouse, progress: Progress
+) -> str:
+    """The name of a runtime that runs on the board: of the best wheels, else of the system's own packages."""
+    tried: list[str] = []
+    try:
+        platform = platform_of(connection.name, survey)
+    except NoWheelError as error:
+        return _system(connection, survey, [str(error)], progress)
+    for pin in pins_for(platform, pins):
+        name = survey.installed(pin, platform)
+        reason = survey.failure(pin)
+        if name:
+            return name
+        if not reason:
+            try:
+                return _install(connection, survey, wheelhouse.fetch(pin, platform, progress), progress)
+            except (NoWheelError, AgentError) as error:
+                reason = _why_another(error)
+        tried.append(f"{pin}: {reason}")
+        progress(f"{tried[-1]}; try the next one", 0, 0)
+    return _system(connection, survey, tried or [f"no version of ONNX Runtime is known for {platform}"], progress)
+
+
+def _why_another(error: DeviceError) -> str:
+    """Why older wheels are tried; what no other version would change is raised again."""
+    if isinstance(error, AgentError) and error.kind != "import":
+        raise error
+    return str(error).partition(": ")[2] if isinstance(error, AgentError) else str(error)
+
+
+def _install(connection: Connection, survey: Survey, wheels: list[Path], progress: Progress) -> str:
+    """Push and install wheels, and try them; the runtime's name."""
+    if survey.noexec:
+        mount = survey.noexec
+        raise AgentError(
+            f"{connection.name}: {mount} is mounted noexec, so no library can be loaded from "
+            f"{survey.facts['root']}: sudo mount -o remount,exec {mount} there, and take noexec out of /etc/fstab",
+            "noexec",
+        )
+    path = runtime_name(wheels)
+    name = path.split("/")[1]
+    if name in survey.runtimes and name not in survey.failed:
+        return name
+    uploads = [Upload(wheel.name, wheel.read_bytes()) for wheel in wheels]
+    push_objects(connection, uploads, progress, "push the runtime", headroom=HEADROOM)
+    progress("install the runtime", 0, 1)
+    connection.ask("runtime", path=path, wheels=[upload.entry["sha256"] for upload in uploads])
+    progress("install the runtime", 1, 1)
+    return name
+
+
+def _system(connection: Connection, survey: Survey, tried: list[str], progress: Progress) -> str:
+    """The name of a runtime made of the system's own packages, or what was tried and what to do."""
+    name, why = survey.system, ""
+    if name in survey.failed:
+        why = survey.failed[name][1]
+    elif name in survey.runtimes:
+        return name
+    else:
+        progress("look for an ONNX Runtime of the system's own", 0, 0)
+        try:
+            name = system_runtime(connection)
+        except AgentError as error:
+            why = _why_another(error)
+    if name and not why:
+        return name
+    own = f"its system's own: {why}" if why else f"its system has none of its own: {advice(survey)}"
+    again = "; to try all again, remove runtimes/*.failed.json there" if survey.failed else ""
+    said = f"{connection.name}: no ONNX Runtime runs there. {'; '.join([*tried, own])}{again}"
+    raise AgentError(said, "import") if why or len(tried) > 1 else NoWheelError(said)
+
+
+def push_tree(connection: Connection, path: str, files: dict[str, bytes], progress: Progress) -> int:
+    """Make the folder `path` on the board of `files`; the number of bytes that had to be pushed."""
+    uploads = [Upload(name, content) for name, content in files.items()]
+    pushed = push_objects(connection, uploads, progress, f"push {path.split('/')[1]}")
+    connection.ask("tree", path=path, contents={upload.name: upload.entry["sha256"] for upload in uploads})
+    return pushed
+
+
+def push_objects(
+    connection: Connection, uploads: list[Upload], progress: Progress, text: str, headroom: int = 0
+) -> int:
+    """Push what of `uploads` the board does not hold yet, by hash; the number of bytes."""
+    by_hash = {upload.entry["sha256"]: upload for upload in uploads}
+    state, _ = connection.ask("missing", objects=list(by_hash))
+    missing = [replace(by_hash[sha256], start=start) for sha256, start in _absent(connection, state, by_hash).items()]
+    total = sum(len(upload.content) - upload.start for upload in missing)
+    if missing:
+        progress(text, 0, total)
+        connection.ask(
+            "put", missing, on_sent=lambda sent, total: progress(text, sent, total), headroom=headroom * total
+        )
+    return total
+
+
+def _absent(connection: Connection, state: dict[str, Any], wanted: dict[str, Upload]) -> dict[str, int]:
+    """The hashes that the board says it does not have, and how many bytes of each it has got so far."""
+    try:
+        told = {str(sha256): int(size) for sha256, size in state["objects"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise AgentError(f"{connection.name}: what it says it has makes no sense: {error!r}") from error
+    return {sha256: min(max(told[sha256], 0), len(wanted[sha256].content)) for sha256 in wanted if sha256 in told}

@@ -1,0 +1,1 @@
+"""Bundles of ONNX graphs that other tools made."""

@@ -1,0 +1,1 @@
+"""The networks: three families, and the parts that they share."""

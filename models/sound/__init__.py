@@ -1,0 +1,1 @@
+"""What can be heard: features of recordings, spectral distances, how good a rendering is."""

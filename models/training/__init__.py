@@ -1,0 +1,1 @@
+"""Training and distillation: data, losses, resumable runs, test phrases."""

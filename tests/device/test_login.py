@@ -1,0 +1,199 @@
+"""Being let in: keys with and without a passphrase, passwords, questions of the server; asked, and never kept."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import paramiko
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    PublicFormat,
+)
+from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL
+from paramiko.server import InteractiveQuery
+from terminals import on_terminal
+from tonearm.device.boardsfile import boards_file
+from tonearm.device.errors import UnreachableError
+from tonearm.device.prompts import answering, ask
+from tonearm.device.ssh.client import open_client
+from tonearm.device.ssh.endpoint import Endpoint, Way
+from tonearm.device.ssh.keys import ensure_key
+
+PHRASE = "correct horse \N{SNOWMAN}"
+
+
+class Door(paramiko.ServerInterface):
+    """Lets in whoever knows the secret in one of the ways it offers; or, with `both`, has a key besides."""
+
+    def __init__(self, ways: str, key: str = "", both: bool = False) -> None:
+        self.ways, self.key, self.both, self.tries = ways, key, both, 0
+
+    def get_allowed_auths(self, username: str) -> str:
+        return self.ways
+
+    def check_auth_none(self, username: str) -> int:
+        return AUTH_SUCCESSFUL if self.ways == "none" else AUTH_FAILED
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        fits = f"{key.get_name()} {key.get_base64()}" == self.key
+        if fits and self.both:
+            self.ways = "password"
+            return AUTH_PARTIALLY_SUCCESSFUL
+        return AUTH_SUCCESSFUL if fits else AUTH_FAILED
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        self.tries += 1
+        return AUTH_SUCCESSFUL if password == PHRASE else AUTH_FAILED
+
+    def check_auth_interactive(self, username: str, submethods: str) -> InteractiveQuery:
+        return InteractiveQuery("", "", ("Word\x1b[2J: ", False), ("Colour: ", True))
+
+    def check_auth_interactive_response(self, responses: list[str]) -> int:
+        return AUTH_SUCCESSFUL if responses == [PHRASE, "red"] else AUTH_FAILED
+
+
+@contextlib.contextmanager
+def server(folder: Path, door: Door) -> Iterator[Endpoint]:
+    """A real SSH server that opens the door, for a person without any key."""
+    host_key = ensure_key(folder / "host_key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=answer, args=(listener, folder / "host_key", door), daemon=True)
+        thread.start()
+        known = Path("~/.ssh/known_hosts").expanduser()
+        known.parent.mkdir(exist_ok=True)
+        known.write_text(f"[127.0.0.1]:{port} {host_key}\n")
+        yield Endpoint("127.0.0.1", port, "kim", None, None, Way(agent="none"))
+
+
+def answer(listener: socket.socket, host_key: Path, door: Door) -> None:
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        client, _ = listener.accept()
+        transport = paramiko.Transport(client)
+        transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(host_key)))
+        transport.start_server(threading.Event(), door)
+        transport.join()
+
+
+class Person:
+    """Gives these answers one after the other, and remembers what was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers, self.asked = list(answers), list[tuple[str, bool]]()
+
+    def __call__(self, question: str, secret: bool) -> str | None:
+        self.asked.append((question, secret))
+        return self.answers.pop(0)
+
+
+def enter(endpoint: Endpoint, *answers: str) -> Person:
+    person = Person(*answers)
+    with answering(person):
+        open_client("pi", endpoint).close()
+    return person
+
+
+def locked_key(path: Path) -> str:
+    """A private key with the secret as its passphrase; its public half as a line."""
+    key = Ed25519PrivateKey.generate()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, BestAvailableEncryption(PHRASE.encode())))
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def test_a_password_is_asked_for_until_it_is_right(tmp_path: Path) -> None:
+    with server(tmp_path, Door("publickey,password")) as there:
+        person = enter(there, "wrong", PHRASE)
+    assert person.asked == [("Password of kim@127.0.0.1: ", True)] * 2
+
+
+def test_a_password_is_asked_for_three_times_at_most_and_is_in_no_text(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with server(tmp_path, Door("password")) as there, pytest.raises(UnreachableError, match="ssh-copy-id") as refused:
+        enter(there, "wr0ng-a", "wr0ng-b", "wr0ng-c")
+    assert "does not let us in (it takes password" in str(refused.value)
+    chain = [refused.value, refused.value.__cause__, refused.value.__context__]
+    assert "wr0ng" not in "".join(map(repr, chain)) + caplog.text
+
+
+def test_where_nobody_can_be_asked_the_error_says_what_to_do(tmp_path: Path) -> None:
+    door = Door("publickey,password")
+    wanted = pytest.raises(UnreachableError, match=r"no terminal to ask for one on.*ssh-copy-id -p")
+    with server(tmp_path, door) as there, wanted:
+        open_client("pi", there)
+    assert door.tries == 0
+
+
+def test_a_server_that_takes_keys_alone_is_given_no_password(tmp_path: Path) -> None:
+    with server(tmp_path, Door("publickey")) as there, pytest.raises(UnreachableError, match="it takes publickey"):
+        enter(there)
+
+
+def test_the_servers_own_questions_are_put_as_it_wants_but_cannot_move_the_cursor(tmp_path: Path) -> None:
+    with server(tmp_path, Door("keyboard-interactive")) as there:
+        person = enter(there, PHRASE, "blue", PHRASE, "red")
+    assert person.asked[:2] == [("kim@127.0.0.1: Word?[2J: ", True), ("kim@127.0.0.1: Colour: ", False)]
+
+
+def test_a_server_that_wants_nothing_is_entered_without_a_question(tmp_path: Path) -> None:
+    with server(tmp_path, Door("none")) as there:
+        assert enter(there).asked == []
+
+
+def test_a_key_and_a_password_are_given_where_both_are_wanted(tmp_path: Path) -> None:
+    key = ensure_key(Path("~/.ssh/id_ed25519").expanduser())
+    with server(tmp_path, Door("publickey", key, both=True)) as there:
+        assert len(enter(there, PHRASE).asked) == 1
+
+
+def test_a_passphrase_is_asked_for_until_it_opens_the_key(tmp_path: Path) -> None:
+    path = Path("~/.ssh/id_ed25519").expanduser()
+    with server(tmp_path, Door("publickey", locked_key(path))) as there:
+        person = enter(there, "wrong", PHRASE)
+    assert person.asked == [(f"Passphrase of {path} (Enter passes it over): ", True)] * 2
+
+
+def test_a_key_without_a_passphrase_is_tried_before_one_that_has_one(tmp_path: Path) -> None:
+    locked_key(Path("~/.ssh/id_ed25519").expanduser())
+    other = paramiko.ECDSAKey.generate()
+    other.write_private_key_file(str(Path("~/.ssh/id_ecdsa").expanduser()))
+    with server(tmp_path, Door("publickey", f"{other.get_name()} {other.get_base64()}")) as there:
+        assert enter(there).asked == []
+
+
+def test_a_key_whose_passphrase_nobody_can_be_asked_for_is_named(tmp_path: Path) -> None:
+    path = Path("~/.ssh/id_ed25519").expanduser()
+    named = pytest.raises(UnreachableError, match=rf"{path} needs its passphrase \(ssh-add {path}\)")
+    with server(tmp_path, Door("publickey", locked_key(path))) as there, named:
+        open_client("pi", there)
+
+
+def test_questions_go_to_the_last_person_and_then_to_nobody() -> None:
+    with answering(Person("a")), answering(Person("b")):
+        assert ask("?") == "b"
+    assert ask("?") is None
+
+
+def add_board(there: Endpoint) -> None:
+    boards_file().parent.mkdir(parents=True, exist_ok=True)
+    boards_file().write_text(f'[pi]\nhost = "{there.host}"\nport = {there.port}\nuser = "{there.user}"\n')
+
+
+def test_on_a_terminal_a_password_is_typed_unseen_and_the_bar_stands_still(tmp_path: Path) -> None:
+    with server(tmp_path, Door("password")) as there:
+        add_board(there)
+        status, shown = on_terminal("board", "info", "pi", answers=(("Password of kim@127.0.0.1: ", PHRASE),))
+    assert PHRASE not in shown
+    assert "Password of kim@127.0.0.1: \n" in shown, "something was drawn over the question"
+    assert status == 1 and "does not let us in" not in shown  # it is no board: it has no shell

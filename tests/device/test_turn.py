@@ -1,0 +1,135 @@
+"""One host at a time: who waits for whom, and what ends a turn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openssh import openssh
+from tonearm.device.errors import BusyError, UnreachableError
+from tonearm.device.ssh.connection import BOOTSTRAP, Connection, agent_source
+from tonearm.device.ssh.endpoint import Endpoint
+from tonearm.device.turn import turn
+
+
+def quiet(text: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
+    """A board behind a real OpenSSH server."""
+    with openssh(tmp_path / "board") as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def holding(root: Path, silence: float, work: str = "tour") -> Iterator[subprocess.Popen[bytes]]:
+    """A turn without a host behind it: its process, once it has the board."""
+    command = [sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(len(agent_source()))]
+    request = {"command": "hold", "root": str(root), "files": [], "who": "anna: tour", "wait": 10, "silence": silence}
+    request["token"] = work
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0) as agent:
+        assert agent.stdin and agent.stdout
+        agent.stdin.write(agent_source() + json.dumps(request).encode() + b"\n")
+        answer = json.loads(agent.stdout.readline().partition(b" ")[2])
+        assert answer["held_by"] == ""
+        try:
+            yield agent
+        finally:
+            agent.kill()
+
+
+def test_a_second_host_waits_for_the_first_and_sees_who_it_is(endpoint: Endpoint) -> None:
+    first_is_in, seen = threading.Event(), []
+    with Connection("pi", endpoint) as one, Connection("pi", endpoint) as other:
+
+        def work() -> None:
+            with turn(one, "deploy flute", quiet):
+                first_is_in.set()
+                waited.wait(60)
+
+        waited = threading.Event()
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert first_is_in.wait(60)
+
+        def report(text: str, done: int, total: int) -> None:
+            seen.append(text)
+            waited.set()
+
+        with turn(other, "deploy violin", report):
+            assert not thread.is_alive() or thread.join(60) is None
+    assert "in use by" in seen[0] and ": deploy flute" in seen[0]
+
+
+def test_a_host_that_does_not_want_to_wait_any_longer_is_told_who_is_there(endpoint: Endpoint, tmp_path: Path) -> None:
+    root = tmp_path / "board" / "home" / ".tonearm"
+    root.mkdir()
+    busy = pytest.raises(BusyError, match=r"pi is in use by anna: tour \(for \d+ s now\); try again")
+    with (
+        holding(root, 60),
+        Connection("pi", endpoint) as connection,
+        busy,
+        turn(connection, "deploy flute", quiet, patience=0),
+    ):
+        pytest.fail("two at once")
+
+
+def test_a_turn_ends_with_its_host_however_that_ends(endpoint: Endpoint, tmp_path: Path) -> None:
+    root = tmp_path / "board" / "home" / ".tonearm"
+    root.mkdir()
+    with Connection("pi", endpoint) as connection:
+        with holding(root, 60) as agent:
+            agent.kill()
+            with turn(connection, "deploy flute", quiet, patience=0):
+                pass
+        with holding(root, 60) as agent:
+            assert agent.stdin
+            agent.stdin.close()
+            with turn(connection, "deploy flute", quiet, patience=0):
+                pass
+
+
+def test_a_host_that_falls_silent_loses_its_turn(endpoint: Endpoint, tmp_path: Path) -> None:
+    root = tmp_path / "board" / "home" / ".tonearm"
+    root.mkdir()
+    with Connection("pi", endpoint) as connection, holding(root, 1), turn(connection, "deploy flute", quiet):
+        pass
+
+
+def test_what_a_command_holds_over_a_lost_connection_it_takes_from_itself(tmp_path: Path) -> None:
+    with holding(tmp_path, 600) as lost, holding(tmp_path, 600):
+        assert lost.wait(30) == -signal.SIGKILL
+
+
+def test_each_line_says_how_long_the_host_may_be_silent(tmp_path: Path) -> None:
+    with holding(tmp_path, 60) as agent:
+        assert agent.stdin
+        agent.stdin.write(b"60\n600\n0.2\n")
+        assert agent.wait(30) == 0
+
+
+def test_one_who_has_lost_the_turn_learns_it_before_anything_is_changed(endpoint: Endpoint) -> None:
+    with Connection("pi", endpoint) as connection, turn(connection, "deploy flute", quiet) as held:
+        held.check()
+        held._channel.sendall(b"0.1\n")
+        held._channel.status_event.wait(30)
+        with pytest.raises(UnreachableError, match="given to another host"):
+            held.check()
+
+
+def test_nothing_is_sent_while_something_is_measured(endpoint: Endpoint) -> None:
+    with Connection("pi", endpoint) as connection, turn(connection, "sweep", quiet) as held:
+        with held.quietly(30):
+            assert held._speaking.locked()
+        assert not held._speaking.locked()
+        held.check()
