@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .results.frames import Results
     from .results.store import load
-    from .results.tables import Results
 
 __all__ = ["Results", "load"]
 

@@ -13,7 +13,7 @@ from .arguments import Commands, add_command
 
 if TYPE_CHECKING:
     from ..compare.gate import Change, Gated
-    from ..results.tables import Results
+    from ..results.frames import Results
 
 WHY = """
 exit status 1 when a case of OLD is not in NEW (measure both by the same command), or one got worse by more than

@@ -11,7 +11,7 @@ from ..output.console import out, say
 from .arguments import Commands, add_command
 
 if TYPE_CHECKING:
-    from ..results.tables import Results
+    from ..results.frames import Results
 
 STANDARD_OUTPUT = Path("-")
 

@@ -14,7 +14,7 @@ from ..stats.step_times import Ratio, compare_cases, noise
 from ..sweep.smallest_block import verdict
 
 if TYPE_CHECKING:
-    from ..results.tables import Results
+    from ..results.frames import Results
     from .comparison import Entry
 
 TAIL = "p99.9"

@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import BenchError
 from ..output.console import count
 from ..results.columns import INSTRUCTIONS, TIME
+from ..results.frames import Results
 from ..results.pooling import SAME_BOARD, Row
-from ..results.tables import Results
 from ..stats.step_times import compare_cases, noise, percentile_name, rate_high
 
 # Counts of instructions, and the memory of a virtual board, repeat to 0.03 %; medians of times move by percents.

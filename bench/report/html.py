@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ..output import page
 from ..output.page import Bold, Part, write_page
 from ..results.columns import TIME
+from .all_parts import cost, memory, profiles, slow, spread, watched
 from .full_tables import full_tables
 from .notes import granted, refused, unmeasured
-from .parts import cost, memory, profiles, slow, spread, watched
 from .protocol_cells import cells
 from .protocol_tables import tables
 from .report import Board, sections
 
 if TYPE_CHECKING:
-    from ..results.tables import Results
+    from ..results.frames import Results
 
 PARTS = (cost, spread, slow, memory, watched, profiles)
 

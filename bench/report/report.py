@@ -23,7 +23,7 @@ from .protocol_tables import protocol_markdown, protocol_tables
 from .slow_steps import Slow, slow_of
 
 if TYPE_CHECKING:
-    from ..results.tables import Results
+    from ..results.frames import Results
 
 Row = Mapping[str, Any]
 

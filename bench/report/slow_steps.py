@@ -15,7 +15,7 @@ from ..stats.causes import NOTHING, blame, slow_steps
 from ..stats.step_times import steps_needed
 
 if TYPE_CHECKING:
-    from ..results.tables import Results
+    from ..results.frames import Results
 
 NEEDED = steps_needed(99)
 WORST = 10  # slow steps shown one by one

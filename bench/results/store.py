@@ -21,7 +21,7 @@ from typing import Any
 from ...device.facts import printable
 from .columns import (INSTRUCTIONS, TIME)
 from ..errors import ResultsError
-from .tables import Results
+from .frames import Results
 from .merging import joined
 from .pooling import (SAME_BOARD, SAME_CASE, Run, boards)
 from .rows import case_row

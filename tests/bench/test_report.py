@@ -25,8 +25,8 @@ from tonearm.bench.report.notes import notes, unmeasured
 from tonearm.bench.report.report import TEXTS, Board, columns, markdown, narrow, rows, sections, terminal_tables
 from tonearm.bench.report.slow_steps import worst
 from tonearm.bench.results.columns import INSTRUCTIONS, TIME
+from tonearm.bench.results.frames import Results
 from tonearm.bench.results.store import CASES, SAMPLES, load
-from tonearm.bench.results.tables import Results
 from tonearm.bench.stats.causes import blame
 from tonearm.runtime.clip import read_arrays, write_arrays
 from tonearm.runtime.telemetry import COLUMNS as TELEMETRY

@@ -20,10 +20,10 @@ from made_results import PERIOD, entry, made_arrays, measured, packed, samples, 
 from tonearm.bench import load
 from tonearm.bench.errors import ResultsError
 from tonearm.bench.results.columns import CASE_COLUMNS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
+from tonearm.bench.results.frames import Results
 from tonearm.bench.results.pooling import GREATEST, MEDIANS, TOTALS, Run
 from tonearm.bench.results.rows import case_row
 from tonearm.bench.results.store import CASES, SAMPLES, append, finished
-from tonearm.bench.results.tables import Results
 from tonearm.bench.stats.step_times import summarise
 
 FORMAT1 = places.GOLDEN / "format1"
