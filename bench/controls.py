@@ -8,7 +8,8 @@ import numpy as np
 import pandas
 import soundfile
 
-from ..models.sound.features import HOP, RECORDINGS, SAMPLE_RATE, analyse, conversion, describe, read_recording
+from ..models.constants import HOP, SAMPLE_RATE
+from ..models.sound.features import RECORDINGS, analyse, conversion, describe, read_recording
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
 from ..runtime.errors import SignalError

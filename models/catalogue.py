@@ -1,4 +1,4 @@
-"""The models by name: `<family>-<size>`, and for DDX7 `-<patch>`.
+"""The families, and their models by name: `<family>-<size>`, and for DDX7 `-<patch>`.
 
 Those that come with trained weights have the instrument in their name, and a student how it was distilled:
 `<family>-<size>-<instrument>[+ad|+cd]`. For DDX7 the instrument is the patch.
@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .errors import CheckpointError, UnknownModelError, VariantError
+from .errors import CheckpointError, UnknownModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,13 +31,12 @@ PATCHES = ("violin", "flute", "trumpet", "piano", "flute4", "trumpet4", "1stack4
 class Model:
     """A name and what it stands for.
 
-    `width` and `blocks` are the decoder's, `patch` is DDX7's, `checkpoint` the trained weights it comes with.
+    `width` is the decoder's, `patch` is DDX7's, `checkpoint` the trained weights it comes with.
     """
 
     name: str
     family: str
     width: int
-    blocks: int = 0
     patch: str = ""
     checkpoint: Path | None = None
 
@@ -48,19 +46,55 @@ class Model:
         return self.family, self.width, self.patch
 
 
-MODELS = {
-    model.name: model
-    for model in (
-        Model("hpn-full", "hpn", 512),
-        Model("hpn-156", "hpn", 156),
-        Model("hpn-44", "hpn", 44),
-        Model("hpn-reduced", "hpn", 16),
-        *(Model(f"ddx7-full-{patch}", "ddx7", 128, 5, patch) for patch in PATCHES),
-        *(Model(f"ddx7-reduced-{patch}", "ddx7", 64, 3, patch) for patch in PATCHES),
-        Model("wavetable-full", "wavetable", 512),
-        Model("wavetable-reduced", "wavetable", 16),
-    )
-}
+@dataclass(frozen=True)
+class Kind:
+    """A family, as far as it can be told without torch.
+
+    Attributes:
+        name: its models' names begin with it.
+        family: imports its class, and torch.
+        widths: the decoder's, by the name of a size: "full" is the teacher, "reduced" the student.
+        patches: the models of each size, where there are several.
+    """
+
+    name: str
+    family: Callable[[], type[Family]]
+    widths: Mapping[str, int]
+    patches: tuple[str, ...] = ("",)
+
+    def models(self) -> Iterator[Model]:
+        """One for each size and patch."""
+        for size, width in self.widths.items():
+            for patch in self.patches:
+                name = "-".join(part for part in (self.name, size, patch) if part)
+                yield Model(name, self.name, width, patch)
+
+
+def _hpn() -> type[Family]:
+    from .families.hpn import HpN
+
+    return HpN
+
+
+def _ddx7() -> type[Family]:
+    from .families.ddx7 import DDX7
+
+    return DDX7
+
+
+def _wavetable() -> type[Family]:
+    from .families.wavetable import Wavetable
+
+    return Wavetable
+
+
+# A new family is a line here, and a subclass of `Family` in a module of its own.
+FAMILIES = (
+    Kind("hpn", _hpn, {"full": 512, "156": 156, "44": 44, "reduced": 16}),
+    Kind("ddx7", _ddx7, {"full": 128, "reduced": 64}, PATCHES),
+    Kind("wavetable", _wavetable, {"full": 512, "reduced": 16}),
+)
+MODELS = {model.name: model for kind in FAMILIES for model in kind.models()}
 
 
 def _trained() -> dict[str, Model]:
@@ -106,26 +140,9 @@ def variant_name(name: str, *, reverb: bool = True, causal: bool = False, full_n
     return "-".join([name, *(option for option, is_on in said.items() if is_on)])
 
 
-def build(model: Model, state: Mapping[str, Tensor] = MappingProxyType({}), **options: bool) -> Family:
-    """The model with torch's random weights.
-
-    Args:
-        model: as `find` gives it.
-        state: weights it is to take: HpN has as many harmonics and noise bands as they have.
-        options: `causal`, `reverb`, and `full_noise` where it has noise.
-    """
-    if model.family == "ddx7":
-        from .families.ddx7 import DDX7, PATCHES
-
-        if options.pop("full_noise", False):
-            raise VariantError(f"{model.name} has no noise: leave --full-noise out")
-        return DDX7(PATCHES[model.patch], model.width, model.blocks, **options)
-    from .families.hpn import HpN, head_sizes
-    from .families.wavetable import Wavetable
-
-    if model.family == "hpn":
-        return HpN(model.width, *head_sizes(state, model.width), **options)
-    return Wavetable(model.width, **options)
+def family_of(model: Model) -> type[Family]:
+    """The class of a model's family; takes torch."""
+    return next(kind.family() for kind in FAMILIES if kind.name == model.family)
 
 
 def load(
@@ -164,7 +181,7 @@ def _seeded(model: Model, state: Mapping[str, Tensor], **options: bool) -> Famil
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return build(model, state, **options).eval()
+        return family_of(model).build(model, state, **options).eval()
 
 
 def _read(model: Model, checkpoint: Path, note: Callable[[str], None], *, reverb: bool) -> dict[str, Tensor]:
@@ -186,29 +203,21 @@ def _fill(model: Model, module: Family, state: dict[str, Tensor], checkpoint: Pa
 
     similar = _meant(state)
     meant = [] if model.architecture in [other.architecture for other in similar] else [m.name for m in similar]
-    ratios, wanted = _ratios(state), _patch_ratios(model)
-    if len(ratios) == len(wanted) and ratios != wanted:
-        raise CheckpointError(
-            f"{checkpoint} is for other frequency ratios, {ratios}, than {model.name} has, {wanted}"
-            + (f": it is probably for {' or '.join(meant)}" if meant else "")
-        )
     load_weights(module, state, str(checkpoint), " or ".join(meant))
+    mismatch = family_of(model).mismatch(model, state)
+    if mismatch:
+        probably = f": it is probably for {' or '.join(meant)}" if meant else ""
+        raise CheckpointError(f"{checkpoint} is for {mismatch}{probably}")
 
 
 def _meant(state: Mapping[str, Tensor]) -> list[Model]:
-    """The models that weights like these are for, by family, width and ratios."""
-    from .files.keys import family_and_width
-
-    similar = [model for model in MODELS.values() if (model.family, model.width) == family_and_width(state)]
-    return [model for model in similar if _patch_ratios(model) == _ratios(state)]
-
-
-def _patch_ratios(model: Model) -> list[float]:
-    from .families.ddx7 import PATCHES
-
-    return list(map(float, PATCHES[model.patch].ratios)) if model.patch else []
+    """The models that weights like these are for, by family, width and what else tells them apart."""
+    family, width = family_and_width(state)
+    similar = [model for model in MODELS.values() if (model.family, model.width) == (family, width)]
+    return [model for model in similar if not family_of(model).mismatch(model, state)]
 
 
-def _ratios(state: Mapping[str, Tensor]) -> list[float]:
-    """Of DDX7 weights; without what float32 adds to 1.58."""
-    return [round(float(ratio), 5) for ratio in state["synth.fr"].flatten()] if "synth.fr" in state else []
+def family_and_width(state: Mapping[str, Tensor]) -> tuple[str, int]:
+    """Which family's weights these probably are, and the decoder's width; `("", 0)` where that can't be told."""
+    widths = {kind.name: kind.family().width_of(state) for kind in FAMILIES}
+    return next(((name, width) for name, width in widths.items() if width), ("", 0))

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..export.streaming import Signals
 from ..runtime.clip import align, hold_last
+from .constants import HOP
 from .families.controls import scale_f0, scale_loudness
-from .families.family import HOP, Family
+from .families.family import Family
 
 PARTS = {
     "out.harmonic_audio": "tone",

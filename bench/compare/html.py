@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import torch
 
-from ...models.families.family import SAMPLE_RATE
+from ...models.constants import SAMPLE_RATE
 from ...models.sound.features import Samples
 from ...models.sound.spectral import magnitudes
 from ..output.page import Figure, write_page

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-FLOOR_DB = -80.0
+from ..constants import FLOOR_DB
+
+GAIN_DB = 14.0  # of an untrained model's tone, above the wanted loudness
 
 
 def _logb(x: Tensor) -> Tensor:

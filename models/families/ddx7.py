@@ -6,20 +6,29 @@ Source: Caspe, McPherson, Sandler, DDX7 (2022), and its recipes for the ablation
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...export.streaming import Signals
-from .family import HOP, SAMPLE_RATE, Family
+from ..constants import HOP, SAMPLE_RATE
+from ..errors import VariantError
+from .controls import GAIN_DB
+from .family import Family
 from .oscillator import Phase
 from .stateful import Stateful
 from .upsampling import Held, before, ramp_weights
 
+if TYPE_CHECKING:
+    from ..catalogue import Model
+
 KERNEL = 3
+BLOCKS = {128: 5, 64: 3}  # of the teacher ("full") and the student ("reduced"), by width
 MAX_LEVEL = 0.32  # highest output of an operator, in multiples of 2 pi; a checkpoint does not say it
 # A float32 ratio from 1/2 up times this is a whole number: no operator's phase breaks where the base phase wraps.
 PERIOD = 2**24
@@ -60,7 +69,8 @@ class CausalConv(Stateful):
         self.dilation, self.state = dilation, state
         conv = nn.Conv1d(inputs, outputs, KERNEL)
         self.weight_v = nn.Parameter(conv.weight.detach())
-        self.weight_g = nn.Parameter(self.weight_v.detach().norm(dim=(1, 2), keepdim=True))
+        # From PyTorch's variance to He's: else the loudness dies away in the ReLUs of a model that is not trained yet.
+        self.weight_g = nn.Parameter(math.sqrt(6) * self.weight_v.detach().norm(dim=(1, 2), keepdim=True))
         self.bias = nn.Parameter(conv.bias.detach())  # type: ignore[union-attr]
 
     def zero_states(self, batch: int) -> Signals:
@@ -224,3 +234,32 @@ class DDX7(Family):
     def __init__(self, patch: Patch, channels: int, blocks: int, *, causal: bool = False, reverb: bool = True) -> None:
         decoder = ConvolutionalDecoder(channels, blocks, len(patch.ratios))
         super().__init__(decoder, FMSynthesizer(patch, causal=causal), causal=causal, reverb=reverb)
+
+    @classmethod
+    def build(cls, model: Model, state: Mapping[str, Tensor], **options: bool) -> Self:
+        """With the patch that the model's name says."""
+        if options.pop("full_noise", False):
+            raise VariantError(f"{model.name} has no noise: leave --full-noise out")
+        return cls(PATCHES[model.patch], model.width, BLOCKS[model.width], **options)
+
+    @classmethod
+    def width_of(cls, state: Mapping[str, Tensor]) -> int:
+        """See `Family`."""
+        key = "decoder.net.0.block.0.bias"
+        return state[key].shape[-1] if key in state and state[key].dim() else 0
+
+    @classmethod
+    def mismatch(cls, model: Model, state: Mapping[str, Tensor]) -> str:
+        """See `Family`; weights of another patch may fit in shape, and sound wrong."""
+        # Without what float32 adds to 1.58.
+        ratios = [round(float(ratio), 5) for ratio in state["synth.fr"].flatten()] if "synth.fr" in state else []
+        wanted = list(map(float, PATCHES[model.patch].ratios))
+        return "" if ratios == wanted else f"other frequency ratios, {ratios}, than {model.name} has, {wanted}"
+
+    def wanted_controls(self, loudness_db: Tensor) -> Tensor:
+        """See `Family`; carriers follow the loudness, modulators half of it."""
+        patch: Patch = self.synth.patch  # type: ignore[assignment]
+        share = torch.tensor([1.0 if number in patch.carriers else 0.5 for number in range(1, len(patch.ratios) + 1)])
+        gain_db = GAIN_DB - 20 * math.log10(len(patch.carriers))
+        level_db = share * (loudness_db + gain_db) - 12 * (1 - share)
+        return torch.logit(torch.clamp(10 ** (level_db / 20), 1e-4, 0.95))

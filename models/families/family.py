@@ -1,21 +1,22 @@
-"""What the three families share: controls go through a decoder and a synthesizer, then through a reverb."""
+"""What the families share: controls go through a decoder and a synthesizer, then through a reverb."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from ...export.streaming import Signals, StreamingModule, count_parameters
 from ...runtime.clip import uniform_noise
+from ..constants import HOP, SAMPLE_RATE
 from .controls import Scaling, example_controls
 from .reverb import Reverb
 from .stateful import Stateful, zero_states_of
 
-SAMPLE_RATE = 16_000
-HOP = 64
+if TYPE_CHECKING:
+    from ..catalogue import Model
 
 
 class Family(StreamingModule):
@@ -25,6 +26,8 @@ class Family(StreamingModule):
 
     `decoder(f0_scaled, loudness_scaled, states)` gives the raw controls, `synth(controls, f0_hz, noise, states)` the
     sound's parts by name, `dry` among them; each returns its states as well, and has `zero_states(batch)`.
+
+    A family is a subclass with `build`, `width_of` and `wanted_controls`, and an entry in `catalogue.FAMILIES`.
     """
 
     sample_rate: int = SAMPLE_RATE
@@ -41,6 +44,38 @@ class Family(StreamingModule):
         self.inputs = {"f0_hz": 1, "loudness_db": 1, **dict.fromkeys(self.noise, HOP)}
         self.synth.add_module("reverb", Reverb(SAMPLE_RATE, HOP) if reverb else None)
         self.state_names = list(self.zero_states())
+
+    @classmethod
+    def build(cls, model: Model, state: Mapping[str, Tensor], **options: bool) -> Self:
+        """The model with torch's random weights.
+
+        Args:
+            model: an entry of the catalogue, of this family.
+            state: the weights that it is to take, for sizes that only they tell; empty for a model without.
+            options: `causal`, `reverb`, and `full_noise` where the family has noise.
+
+        Raises:
+            VariantError: for an option that the family does not have.
+            CheckpointError: for weights of sizes that the family can't have.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def width_of(cls, state: Mapping[str, Tensor]) -> int:
+        """The decoder's width in weights of this family, 0 for those of another."""
+        raise NotImplementedError
+
+    @classmethod
+    def mismatch(cls, model: Model, state: Mapping[str, Tensor]) -> str:
+        """What weights are for, if not for this `model`, whose shapes they may have; "" where nothing says so."""
+        return ""
+
+    def wanted_controls(self, loudness_db: Tensor) -> Tensor:
+        """Raw controls that an untrained decoder is fitted to: `loudness_db (frames, 1)` to `(frames, n)`."""
+        raise NotImplementedError
+
+    def take_over(self, teacher: Family) -> None:
+        """Copy from the teacher what a student shares with it, and stop its training; a family may share nothing."""
 
     @property
     def reverb(self) -> Reverb | None:

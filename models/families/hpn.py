@@ -6,17 +6,21 @@ Source: Engel et al., DDSP (2020); sizes and constants of "Distilling DDSP" (Giu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from ...export.streaming import Signals
+from ..constants import HOP, SAMPLE_RATE
 from ..errors import CheckpointError
-from .family import HOP, SAMPLE_RATE, Family
+from .family import Family
 from .noise import TonePlusNoise
 from .oscillator import HarmonicOscillator, Phase
-from .recurrent import RecurrentDecoder
+from .recurrent import RecurrentDecoder, recurrent_width
+
+if TYPE_CHECKING:
+    from ..catalogue import Model
 
 HARMONICS = 100
 BANDS = 65
@@ -65,6 +69,22 @@ class HpN(Family):
         heads = (1, harmonics, bands)
         synth = HarmonicSynthesizer(heads, causal=causal, full_noise=full_noise)
         super().__init__(RecurrentDecoder(hidden, heads), synth, causal=causal, reverb=reverb)
+
+    @classmethod
+    def build(cls, model: Model, state: Mapping[str, Tensor], **options: bool) -> Self:
+        """With as many harmonics and noise bands as the weights have."""
+        return cls(model.width, *head_sizes(state, model.width), **options)
+
+    @classmethod
+    def width_of(cls, state: Mapping[str, Tensor]) -> int:
+        """See `Family`; what is trained in a synthesizer beside a reverb is another family's."""
+        trained = [key for key in state if key.startswith("synth.") and not key.startswith("synth.reverb.")]
+        return 0 if trained else recurrent_width(state)
+
+    def wanted_controls(self, loudness_db: Tensor) -> Tensor:
+        """See `Family`; harmonics fall by 6 dB an octave or more."""
+        synth: HarmonicSynthesizer = self.synth  # type: ignore[assignment]
+        return synth.wanted_controls(loudness_db, -20 * torch.log10(synth.numbers))
 
 
 def head_sizes(state: Mapping[str, Tensor], hidden: int) -> tuple[int, int]:

@@ -1,6 +1,8 @@
-"""Filtered noise, 65 magnitudes a frame shape 64 samples of uniform noise; and a tone beside it."""
+"""The synthesizer of HpN and wavetable: a tone, and uniform noise that is filtered anew in each frame."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
@@ -8,9 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...export.streaming import Signals
-from .controls import exp_sigmoid
+from ..constants import FLOOR_DB
+from .controls import GAIN_DB, exp_sigmoid
 from .stateful import Stateful
 from .upsampling import HalfFrameDelay
+
+BREATH_DB = -40.0  # the noise of an untrained model, below its tone
 
 
 def filter_matrix(bands: int, taps: int) -> Tensor:
@@ -87,6 +92,17 @@ class TonePlusNoise(Stateful):
         self.noise = FilteredNoise(heads[2], hop, full=full_noise)
         self.delay = HalfFrameDelay(hop, causal=causal)
 
+    def wanted_controls(self, loudness_db: Tensor, shape_db: Tensor) -> Tensor:
+        """Raw controls of a sound that is the brighter, the louder it is, `(frames, n)`.
+
+        Args:
+            loudness_db: `(frames, 1)`.
+            shape_db: the tone's shape, `(heads[1],)`, for the brightest sound.
+        """
+        darkness = 1.2 + 1.3 * (loudness_db / FLOOR_DB)
+        noise = (loudness_db + BREATH_DB).expand(-1, self.heads[2])
+        return torch.cat([_raw(loudness_db + GAIN_DB), _raw(darkness * shape_db), _raw(noise)], 1)
+
     def tone(self, overall: Tensor, shape: Tensor, f0_hz: Tensor, states: Signals) -> tuple[Tensor, Signals]:
         """`overall (batch, frames, 1)`, `shape (batch, frames, heads[1])`, both positive, to `(batch, frames, hop)`."""
         raise NotImplementedError
@@ -98,3 +114,9 @@ class TonePlusNoise(Stateful):
         filtered, after_noise = self.noise(bands, noise, states)
         filtered, after_delay = self.delay(filtered, states)
         return {"tone": tone, "noise": filtered, "dry": tone + filtered}, {**after_tone, **after_noise, **after_delay}
+
+
+def _raw(level_db: Tensor) -> Tensor:
+    """The control that `exp_sigmoid` turns into a level, in dB."""
+    amplitude = torch.clamp(10 ** (level_db / 20), 1e-6, 1.9)
+    return torch.logit((amplitude / 2) ** (1 / math.log(10)))

@@ -5,12 +5,16 @@ Source: Engel et al., DDSP (2020); layout of the paper's code.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...export.streaming import Signals
 from .stateful import Stateful
+
+GRU = "decoder.gru.weight_hh_l0"
 
 
 def _mlp(inputs: int, hidden: int) -> nn.Sequential:
@@ -19,6 +23,11 @@ def _mlp(inputs: int, hidden: int) -> nn.Sequential:
     for size in (inputs, hidden, hidden):
         layers += [nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.LeakyReLU(0.01)]
     return nn.Sequential(*layers)
+
+
+def recurrent_width(state: Mapping[str, Tensor]) -> int:
+    """The width of a recurrent decoder, told by a model's weights; 0 where they have none."""
+    return state[GRU].shape[-1] if GRU in state and state[GRU].dim() else 0
 
 
 class RecurrentDecoder(Stateful):

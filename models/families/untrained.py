@@ -7,32 +7,25 @@ the rest of the decoder stays random. No training, no data, half a second; nothi
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from .controls import FLOOR_DB, scale_f0, scale_loudness
-from .ddx7 import DDX7, CausalConv, FMSynthesizer
+from ..constants import FLOOR_DB
+from .controls import scale_f0, scale_loudness
 from .family import Family
-from .hpn import HpN
 
 NOTES = 40
 RIDGE = 1e-2
-BREATH_DB = -40.0  # the noise below the tone
-GAIN_DB = 14.0
 
 
 def settle(module: Family) -> None:
     """Fit the outputs of a random decoder to the loudness, and turn the reverb down to a small room."""
     f0_hz, loudness_db = _notes()
     with torch.no_grad():
-        for conv in (part for part in module.decoder.modules() if isinstance(part, CausalConv)):
-            conv.weight_g.mul_(math.sqrt(6))  # from PyTorch's variance to He's: else the loudness dies away in ReLUs
         hidden = module.decoder.features(scale_f0(f0_hz), scale_loudness(loudness_db))  # type: ignore[operator]
     features = torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1).double()
-    targets = _targets(module, loudness_db[0]).double()
+    targets = module.wanted_controls(loudness_db[0]).double()
     gram = features.T @ features
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
     solution = torch.linalg.solve(gram, features.T @ targets).float()
@@ -58,31 +51,3 @@ def _notes() -> tuple[Tensor, Tensor]:
         pitches += [*pitch * (1 + 0.01 * np.sin(np.arange(note) / 7)), *[pitch * random.integers(0, 2)] * rest]
         levels += [*np.maximum(random.uniform(-45, -8) - decay - attack, FLOOR_DB), *[FLOOR_DB] * rest]
     return tuple(torch.tensor(x, dtype=torch.float32)[None, :, None] for x in (pitches, levels))  # type: ignore[return-value]
-
-
-def _targets(module: Family, loudness_db: Tensor) -> Tensor:
-    """Wanted raw controls, `(frames, n)`: the louder, the brighter."""
-    if isinstance(module, DDX7):
-        return _levels(module.synth, loudness_db)  # type: ignore[arg-type]
-    heads: tuple[int, int, int] = module.decoder.heads  # type: ignore[assignment]
-    _, shapes, bands = heads
-    darkness = 1.2 + 1.3 * (loudness_db / -80)
-    number = torch.arange(1.0, shapes + 1)
-    slope = -20 * torch.log10(number) if isinstance(module, HpN) else 10 * (1 - number)
-    noise = (loudness_db + BREATH_DB).expand(-1, bands)
-    return torch.cat([_raw(loudness_db + GAIN_DB), _raw(darkness * slope), _raw(noise)], 1)
-
-
-def _raw(level_db: Tensor) -> Tensor:
-    """The control that `exp_sigmoid` turns into a level, in dB."""
-    amplitude = torch.clamp(10 ** (level_db / 20), 1e-6, 1.9)
-    return torch.logit((amplitude / 2) ** (1 / math.log(10)))
-
-
-def _levels(synth: FMSynthesizer, loudness_db: Tensor) -> Tensor:
-    """Carriers follow the loudness, modulators half of it."""
-    numbers = range(1, synth.operators + 1)
-    share = torch.tensor([1.0 if number in synth.patch.carriers else 0.5 for number in numbers])
-    gain_db = GAIN_DB - 20 * math.log10(len(synth.patch.carriers))
-    level_db = share * (loudness_db + gain_db) - 12 * (1 - share)
-    return torch.logit(torch.clamp(10 ** (level_db / 20), 1e-4, 0.95))

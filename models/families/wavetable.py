@@ -6,18 +6,23 @@ et al., JAES 73, 2025).
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from ...export.streaming import Signals
-from .family import HOP, SAMPLE_RATE, Family
+from ..constants import HOP, SAMPLE_RATE
+from .family import Family
 from .noise import TonePlusNoise
 from .oscillator import Phase
-from .recurrent import RecurrentDecoder
+from .recurrent import RecurrentDecoder, recurrent_width
 from .stateful import Stateful
 from .upsampling import Held
+
+if TYPE_CHECKING:
+    from ..catalogue import Model
 
 TABLES = 20
 LENGTH = 512
@@ -91,3 +96,24 @@ class Wavetable(Family):
         heads = (1, TABLES, bands)
         synth = WavetableSynthesizer(heads, causal=causal, full_noise=full_noise)
         super().__init__(RecurrentDecoder(hidden, heads), synth, causal=causal, reverb=reverb)
+
+    @classmethod
+    def build(cls, model: Model, state: Mapping[str, Tensor], **options: bool) -> Self:
+        """All sizes but the width are the published ones."""
+        return cls(model.width, **options)
+
+    @classmethod
+    def width_of(cls, state: Mapping[str, Tensor]) -> int:
+        """See `Family`; the tables tell it from HpN."""
+        return recurrent_width(state) if any(key.startswith("synth.wavetables.") for key in state) else 0
+
+    def wanted_controls(self, loudness_db: Tensor) -> Tensor:
+        """See `Family`; mostly the first table, a sine."""
+        synth: WavetableSynthesizer = self.synth  # type: ignore[assignment]
+        return synth.wanted_controls(loudness_db, -10 * torch.arange(float(TABLES)))
+
+    def take_over(self, teacher: Family) -> None:
+        """The teacher's tables: attention to a table says something to the student only if it is the same table."""
+        mine, its = (m.synth.wavetables for m in (self, teacher))
+        mine.load_state_dict(its.state_dict())  # type: ignore[union-attr]
+        mine.requires_grad_(False)  # type: ignore[union-attr]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from torch import Tensor
-
 from ..errors import CheckpointError
 
 PARTS = ("decoder", "synth")
@@ -76,13 +74,3 @@ def listed(names: list[str]) -> str:
     """The first few names, and how many more there are."""
     more = len(names) - MAX_LISTED
     return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def family_and_width(state: Mapping[str, Tensor]) -> tuple[str, int]:
-    """Which family's weights these probably are, and the decoder's width; `("", 0)` where that can't be told."""
-    keys = {"decoder.net.0.block.0.bias": "ddx7", "decoder.gru.weight_hh_l0": "hpn"}
-    for key, family in keys.items():
-        if key in state and state[key].dim():
-            wavetable = any(other.startswith("synth.wavetables.") for other in state)
-            return "wavetable" if wavetable else family, state[key].shape[-1]
-    return "", 0

@@ -21,18 +21,16 @@ import platformdirs
 import soundfile
 from numpy.typing import NDArray
 
+from ..constants import FLOOR_DB, HOP, SAMPLE_RATE
 from ..errors import RecordingError
 
 RECORDINGS = (".wav", ".flac")
 ANALYSIS = 1  # one more whenever a recording would be analysed to something else
-SAMPLE_RATE = 16_000
-HOP = 64
 LOWEST_HZ, HIGHEST_HZ = 50.0, 2000.0
 PITCH_WINDOW = 1024
 PITCH_STEPS = 0.2  # of a semitone: what pYIN chooses from, before YIN makes it fine
 LOUDNESS_WINDOW = 2048
 LOUDNESS_OFFSET_DB = -20.7
-FLOOR_DB = -80.0
 CLIPPED = 8  # samples at full scale, one after the other
 # Frames analysed at a time: pYIN's memory grows by 5 MB a second. What is cut off on either side makes its path the
 # same as in one piece: half a second is enough, in 96 s of phrases, with noise at -40 dB and without.

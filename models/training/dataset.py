@@ -20,8 +20,9 @@ import platformdirs
 import soundfile
 
 from ...runtime.clip import UNREADABLE, read_arrays, write_arrays
+from ..constants import HOP, SAMPLE_RATE
 from ..errors import DataError, RecordingError
-from ..sound.features import ANALYSIS, HOP, RECORDINGS, SAMPLE_RATE, Report, Samples, analyse, read_recording
+from ..sound.features import ANALYSIS, RECORDINGS, Report, Samples, analyse, read_recording
 from .phrases import INSTRUMENTS, RECIPE, SECONDS, phrase
 
 PHRASES = 100  # of an instrument

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ...export.streaming import Signals
+from ..constants import HOP
 from ..errors import TrainingError
 from ..families.controls import exp_sigmoid
-from ..families.family import HOP, Family
-from ..families.wavetable import WavetableSynthesizer
+from ..families.family import Family
 from ..sound.spectral import multi_scale_spectral
 from .dataset import Phrase
 from .train import Batch, Loss, controls_of, sound
@@ -68,9 +68,7 @@ def distillation_loss(method: str, teacher: Teacher) -> Loss:
 
 
 def prepare_student(student: Family, teacher: Family) -> None:
-    """Check that the two go together; a wavetable student gets its teacher's tables, which stay as they are.
-
-    Attention to a table says something to the student only if it is the same table.
+    """Check that the two go together, and let the student take over what its family shares with a teacher.
 
     Raises:
         TrainingError: when they are of different families, or have other heads or another patch.
@@ -78,6 +76,4 @@ def prepare_student(student: Family, teacher: Family) -> None:
     kinds = [(type(m), m.decoder.heads, getattr(m.synth, "patch", None)) for m in (student, teacher)]
     if kinds[0] != kinds[1]:
         raise TrainingError("a student learns from a teacher of its own family, with the same heads and the same patch")
-    if isinstance(student.synth, WavetableSynthesizer) and isinstance(teacher.synth, WavetableSynthesizer):
-        student.synth.wavetables.load_state_dict(teacher.synth.wavetables.state_dict())
-        student.synth.wavetables.requires_grad_(False)
+    student.take_over(teacher)

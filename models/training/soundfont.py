@@ -11,8 +11,9 @@ import numpy as np
 import scipy.signal
 import soundfile
 
+from ..constants import SAMPLE_RATE
 from ..errors import DataError
-from ..sound.features import SAMPLE_RATE, Samples
+from ..sound.features import Samples
 from .phrases import SECONDS, Instrument, Note
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from ...export.streaming import Signals, first_states, render
 from ...runtime.clip import uniform_noise
+from ..constants import HOP, SAMPLE_RATE
 from ..errors import TrainingError
 from ..families.controls import scale_f0, scale_loudness
-from ..families.family import HOP, SAMPLE_RATE, Family
+from ..families.family import Family
 from ..sound.spectral import multi_scale_spectral
 from .dataset import DataSet, Phrase, Report
 

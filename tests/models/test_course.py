@@ -14,8 +14,8 @@ import soundfile
 import torch
 from sounds import tone, write_takes
 from tonearm.models.catalogue import load
+from tonearm.models.constants import SAMPLE_RATE
 from tonearm.models.errors import UnknownModelError
-from tonearm.models.sound.features import SAMPLE_RATE
 from tonearm.models.training.cards import read_card
 from tonearm.models.training.course import Course, trained_name
 

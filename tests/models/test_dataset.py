@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 from sounds import tone, write_tone
+from tonearm.models.constants import HOP, SAMPLE_RATE
 from tonearm.models.errors import DataError, RecordingError
-from tonearm.models.sound.features import ANALYSIS, HOP, SAMPLE_RATE, analyse
+from tonearm.models.sound.features import ANALYSIS, analyse
 from tonearm.models.training.dataset import DataSet, Phrase, folder_data, instrument_data, read_phrases
 from tonearm.models.training.phrases import RECIPE
 from tonearm.models.training.soundfont import SOUNDFONT

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from sounds import small_data
+from tonearm.models.constants import HOP
 from tonearm.models.errors import TrainingError
 from tonearm.models.families.controls import exp_sigmoid
 from tonearm.models.families.ddx7 import DDX7, PATCHES
-from tonearm.models.families.family import HOP, Family
+from tonearm.models.families.family import Family
 from tonearm.models.families.hpn import HpN
 from tonearm.models.families.wavetable import Wavetable
 from tonearm.models.sound.spectral import multi_scale_spectral

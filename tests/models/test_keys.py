@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tonearm.export.streaming import render
-from tonearm.models.catalogue import load
+from tonearm.models.catalogue import family_and_width, load
 from tonearm.models.errors import CheckpointError
 from tonearm.models.families.hpn import HpN
 from tonearm.models.files.checkpoints import read_checkpoint
-from tonearm.models.files.keys import canonical, family_and_width
+from tonearm.models.files.keys import canonical
 from torch import Tensor
 
 GOLDEN = places.GOLDEN / "hpn-reduced.pt"

@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tonearm.models.constants import SAMPLE_RATE
 from tonearm.models.errors import DataError, RecordingError
-from tonearm.models.sound.features import SAMPLE_RATE, Samples
+from tonearm.models.sound.features import Samples
 from tonearm.models.sound.quality import (
     AUDIBLE_DB,
     Heard,

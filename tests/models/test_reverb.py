@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from streams import HOP, full_scale_error
-from tonearm.models.families.family import SAMPLE_RATE
+from tonearm.models.constants import SAMPLE_RATE
 from tonearm.models.families.reverb import CHUNK, SEGMENT, Reverb
 from torch import Tensor
 

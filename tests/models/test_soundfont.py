@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tonearm.models.constants import HOP, SAMPLE_RATE
 from tonearm.models.errors import DataError
-from tonearm.models.sound.features import HOP, SAMPLE_RATE, pitch_hz
+from tonearm.models.sound.features import pitch_hz
 from tonearm.models.training.phrases import INSTRUMENTS, SECONDS, Note, phrase
 from tonearm.models.training.soundfont import SOUNDFONT, cents, play
 

@@ -14,8 +14,9 @@ from sounds import seconds, tone, write_tone
 from tonearm.bench.cli import main
 from tonearm.bench.controls import check_target, cut_to, read_controls, remark_on
 from tonearm.bench.errors import ControlsError
+from tonearm.models.constants import SAMPLE_RATE
 from tonearm.models.errors import RecordingError
-from tonearm.models.sound.features import SAMPLE_RATE, analyse, read_recording
+from tonearm.models.sound.features import analyse, read_recording
 from tonearm.models.training.dataset import read_phrases
 from tonearm.models.training.listening import FOLDER
 from tonearm.runtime.bundle import Bundle, Signal

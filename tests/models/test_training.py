@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from sounds import phrase, small_data
+from tonearm.models.constants import HOP
 from tonearm.models.errors import TrainingError
-from tonearm.models.families.family import HOP, Family
+from tonearm.models.families.family import Family
 from tonearm.models.families.hpn import HpN
 from tonearm.models.families.wavetable import Wavetable
 from tonearm.models.sound.spectral import multi_scale_spectral

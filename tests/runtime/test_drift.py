@@ -11,8 +11,9 @@ from streams import HOP, full_scale_error
 from tonearm.export.streaming import Signals
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
+from tonearm.models.constants import SAMPLE_RATE
 from tonearm.models.families.ddx7 import PERIOD
-from tonearm.models.families.family import SAMPLE_RATE, Family
+from tonearm.models.families.family import Family
 from tonearm.models.families.oscillator import Phase
 from tonearm.runtime.clip import uniform_noise
 from tonearm.runtime.stream import Stream

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from tonearm.models.sound.features import HOP, SAMPLE_RATE, Samples
+from tonearm.models.constants import HOP, SAMPLE_RATE
+from tonearm.models.sound.features import Samples
 from tonearm.models.training.dataset import DataSet, Phrase
 
 
