@@ -1,15 +1,23 @@
-"""What a model weighs, part by part: parameters, arithmetic, memory of the past."""
+"""What a model weighs, part by part: parameters, arithmetic, memory of the past.
+
+The figures of the models that can be named are weighed once and kept with the package, in `footprints.json`, for they
+take torch and many seconds. After a change to a family or to the catalogue, weigh them again:
+
+    python -m tonearm.models.footprint
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from .families.family import Family
+if TYPE_CHECKING:
+    from .families.family import Family
 
 PARTS = ("decoder", "synth", "reverb")
+KEPT = Path(__file__).with_name("footprints.json")
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,11 @@ class Footprint:
     state_bytes: int
 
 
+def read_footprints() -> dict[str, Footprint]:
+    """The kept figures of all models without weights, by name; no torch is needed."""
+    return {name: Footprint(**figures) for name, figures in json.loads(KEPT.read_text()).items()}
+
+
 def footprint(module: Family) -> Footprint:
     """The figures of a model; nothing is timed."""
     return Footprint(
@@ -50,6 +63,9 @@ def _macs(module: Family) -> dict[str, float]:
 
 
 def _flops(module: Family, frames: int) -> dict[str, int]:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
     inputs = module.example(frames)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(*inputs.values(), *module.zero_states().values())
@@ -57,3 +73,22 @@ def _flops(module: Family, frames: int) -> dict[str, int]:
     paths = {"decoder": f"{name}.decoder", "synth": f"{name}.synth", "reverb": f"{name}.synth.reverb"}
     counts = counter.get_flop_counts()
     return {part: sum(counts.get(path, {}).values()) for part, path in paths.items()}
+
+
+def weigh(name: str) -> Footprint:
+    """Build a model by its name and weigh it; what its weights are makes no difference."""
+    from .catalogue import family_of, find
+
+    model = find(name)
+    return footprint(family_of(model).build(model, {}).eval())
+
+
+def main() -> None:
+    """Weigh every model of the catalogue, and keep the figures."""
+    from .catalogue import MODELS
+
+    KEPT.write_text(json.dumps({name: asdict(weigh(name)) for name in MODELS}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...device.facts import printable
-from ...models.catalogue import MODELS, TRAINED, variant_name
+from ...models.catalogue import TRAINED, variant_name
+from ...models.footprint import Footprint, read_footprints
+from ...models.training.cards import last_validation, read_card
 from ...runtime.bundle import Bundle
 from .. import bundles
 from ..errors import BenchError
@@ -18,8 +20,6 @@ from .arguments import Commands, add_command, natural, pair, plain_name, positiv
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ...models.catalogue import Model
-    from ...models.footprint import Footprint
 
 MODELS_NOTES = """full: the teacher; reduced: the student; decoder, synth, reverb: parameters
 MMAC/s: million multiply-accumulates a second of audio, decoder+synth+reverb, in blocks of 64 samples (sines and table
@@ -42,11 +42,7 @@ def add_models(commands: Commands) -> None:
 
 def _models(options: argparse.Namespace) -> None:
     headings = ("model", "decoder", "synth", "reverb", "MMAC/s", "past", "latency", "kB")
-    with bundles.needing_extra("weighing the models"):
-        from ...models.catalogue import build
-        from ...models.footprint import footprint
-    with stage("weigh the models"):
-        rows = [_weighed(model, footprint(build(model).eval())) for model in MODELS.values()]
+    rows = [_weighed(name, weighed) for name, weighed in read_footprints().items()]
     out.print(plain_table(headings, rows, ("model",)))
     out.print(MODELS_NOTES.format(weights=bundles.describe_weights("hpn-full")), soft_wrap=True)
     out.print(_trained_table())
@@ -55,8 +51,6 @@ def _models(options: argparse.Namespace) -> None:
 
 def _trained_table() -> Table:
     """The models that come with weights, from their cards."""
-    from ...models.training.cards import last_validation, read_card
-
     headings = ("trained", "how", "steps", "minutes", "MSS", "of untrained", "kB on disk")
     rows = []
     for name, model in TRAINED.items():
@@ -69,11 +63,11 @@ def _trained_table() -> Table:
     return plain_table(headings, rows, ("trained", "how"))
 
 
-def _weighed(model: Model, weighed: Footprint) -> tuple[str, ...]:
+def _weighed(name: str, weighed: Footprint) -> tuple[str, ...]:
     parameters = [str(weighed.parameters[part]) for part in ("decoder", "synth", "reverb")]
     macs = "+".join(f"{count / 1e6:.3g}" if count < 1e9 else f"{count / 1e6:.0f}" for count in weighed.macs.values())
     past = "all" if weighed.receptive_field is None else str(weighed.receptive_field)
-    return model.name, *parameters, macs, past, str(weighed.latency), f"{weighed.state_bytes / 1000:.0f}"
+    return name, *parameters, macs, past, str(weighed.latency), f"{weighed.state_bytes / 1000:.0f}"
 
 
 def add_export(commands: Commands) -> None:

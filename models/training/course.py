@@ -2,27 +2,32 @@
 
 ```
 trained/hpn-reduced-flute+cd.run             while it runs: what it takes to go on
-        hpn-reduced-flute+cd.safetensors     when it is done, and a .json with the card
+        hpn-reduced-flute+cd.safetensors     when it is done, as float16 where that can't be heard
+        hpn-reduced-flute+cd.json            its card
 ```
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
+from torch import Tensor
 
 from ..catalogue import MODELS, NAMES, TRAINED, Model, find, load, untrained
 from ..errors import TrainingError
 from ..families.family import Family
-from .cards import Card, write_card, write_weights
-from .dataset import DataSet, Report
+from .cards import Card, write_card
+from .dataset import DataSet, Phrase, Report
 from .distillation import METHODS, Teacher, distillation_loss, prepare_student
-from .train import Loss, Plan, plain_loss, train, validate
+from .train import Loss, Plan, plain_loss, sound, train, validate
 
 SUFFIX = ".safetensors"
+QUIETEST_ERROR_DB = -60.0  # of float16, below the sound
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,29 @@ def run(course: Course, plan: Plan, data: DataSet, folder: Path, report: Report)
     write_card(card, file.with_suffix(".json"))
     kept.unlink()
     return file, card
+
+
+def write_weights(model: Family, phrases: Sequence[Phrase], file: Path) -> str:
+    """Write the weights, whole or not at all, as float16 if all `phrases` sound the same with them; the type's name."""
+    state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+    learned = dict(model.named_parameters())
+    half = {key: value.half() if key in learned else value for key, value in state.items()}
+    stored = half if _error_db(model, half, state, phrases) < QUIETEST_ERROR_DB else state
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_bytes(safetensors.torch.save(stored, {"format": "pt"}))
+    part.replace(file)
+    return "float16" if stored is half else "float32"
+
+
+def _error_db(model: Family, rounded: dict[str, Tensor], state: dict[str, Tensor], phrases: Sequence[Phrase]) -> float:
+    """The greatest difference that rounded weights make to a phrase, below the phrase."""
+    wanted = [sound(model, phrase) for phrase in phrases]
+    model.load_state_dict(rounded)
+    differences = [(sound(model, phrase) - whole).norm() for phrase, whole in zip(phrases, wanted, strict=True)]
+    model.load_state_dict(state)
+    ratios = [difference / whole.norm() for difference, whole in zip(differences, wanted, strict=True)]
+    return 20 * float(torch.log10(torch.stack(ratios).max()))
 
 
 def _about(course: Course, data: DataSet, teacher: Family | None) -> str:

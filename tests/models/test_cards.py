@@ -14,7 +14,8 @@ from tonearm.models.catalogue import load
 from tonearm.models.errors import CheckpointError
 from tonearm.models.families.family import Family
 from tonearm.models.families.hpn import HpN
-from tonearm.models.training.cards import Card, read_card, write_card, write_weights
+from tonearm.models.training.cards import Card, read_card, write_card
+from tonearm.models.training.course import write_weights
 
 CARD = Card(
     name="hpn-reduced-cello+ad",
