@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..device.facts import printable
-from ..models.catalogue import NAMES, describe_weights, find, load, variant_name
-from ..runtime.bundle import MANIFEST, Bundle, read_bundle
+from ..models.catalogue import NAMES, find, resolve
+from ..models.errors import how_to_install
+from ..runtime.bundle import MANIFEST, Bundle, Provenance, read_bundle
 from ..runtime.errors import BundleError
 from . import user_modules
 from .errors import BenchError
@@ -28,18 +29,26 @@ if TYPE_CHECKING:
 BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
 OURS = ("untrained", "trained")  # weights that can be made again, or are here anyway
+PACKAGE = Path(str(resources.files("tonearm.export"))).parent
+# Of models/, what trains and what listens: no bundle changes with it.
+TRAINING = {"training", "course", "distillation", "dataset", "phrases", "soundfont", "cards"}
+TRAINING |= {"sound", "features", "quality", "spectral", "listening"}
 
 
-def source_key(weights: str) -> str:
-    """A hash of everything a bundle is made of: weights, our code, the exporter's version."""
-    digest = hashlib.sha256(weights.encode())
+def source_key(weights: Provenance, root: Path = PACKAGE) -> str:
+    """A hash of everything a bundle is made of: weights, the code below `root`, the exporter's version."""
+    digest = hashlib.sha256(repr(weights).encode())
     for package in ("torch", "onnx", "onnxsim", "onnxscript"):
         digest.update(f"{package} {_version(package)}\n".encode())
-    for folder in ("models", "export", "runtime"):
-        for entry in sorted(resources.files(f"tonearm.{folder}").iterdir(), key=lambda entry: entry.name):
-            if entry.name.endswith(".py"):
-                digest.update(entry.read_bytes())
+    for file in _sources(root):
+        digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _sources(root: Path) -> list[Path]:
+    """The source files that a bundle depends on, in an order that is the same everywhere."""
+    files = [file for folder in ("models", "export", "runtime") for file in (root / folder).rglob("*.py")]
+    return sorted(file for file in files if not TRAINING & {*file.relative_to(root).with_suffix("").parts})
 
 
 def _version(package: str) -> str:
@@ -55,9 +64,7 @@ def needing_extra(doing: str, extra: str = "export") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise BenchError(
-            f"{doing} needs {error.name}, which is not installed: pip install 'tonearm[{extra}]'"
-        ) from error
+        raise BenchError(f"{doing} needs {error.name}, which is not installed: {how_to_install(extra)}") from error
 
 
 def export_model(
@@ -68,20 +75,19 @@ def export_model(
     checkpoint: Path | None = None,
     **options: bool,
 ) -> tuple[Bundle, str]:
-    """Export a model by name as `folder` (default: `bundles/NAME`), with the options of `catalogue.load`; needs torch.
+    """Export a model as `folder` (default: `bundles/NAME`), with the options of `catalogue.resolve`; needs torch.
 
     Returns:
         The bundle, and a line about it; for a causal model it says how far that is from the centred one.
     """
-    title = variant_name(find(name).name, **options)
-    weights = describe_weights(name, checkpoint)
-    folder = folder or _own_folder(title, weights)
+    resolved = resolve(name, checkpoint, **options)
+    folder = folder or _own_folder(resolved.title, resolved.provenance)
     _load_exporter(report)
     with needing_extra("exporting"):
-        module = load(name, checkpoint, lambda line: say(f"{checkpoint}: {printable(line)}"), **options)
-    bundle, line = _export(module, title, folder, blocks, weights, report)
+        module = resolved.load(lambda line: say(f"{checkpoint}: {printable(line)}"))
+    bundle, line = _export(module, resolved.title, folder, blocks, resolved.provenance, report)
     if module.latency == 0:
-        line += "; " + _causal_line(module, load(name, checkpoint, lambda line: None, **{**options, "causal": False}))
+        line += "; " + _causal_line(module, resolve(name, checkpoint, **{**options, "causal": False}).load())
     return bundle, line
 
 
@@ -109,7 +115,7 @@ def export_own(
     """
     name = user_modules.bundle_name(target)
     _check_name(name, "give your file or function another")
-    folder = folder or _own_folder(name, target)
+    folder = folder or _own_folder(name, Provenance(target, "module", target))
     _load_exporter(report)
     with contextlib.redirect_stdout(sys.stderr):  # the module may print, at every call
         report(f"build {target}", 0, 1)
@@ -127,19 +133,18 @@ def _check_name(name: str, instead: str) -> None:
         raise BenchError(f"{name} is the name of one of Tonearm's models: {instead}")
 
 
-def _own_folder(name: str, weights: str) -> Path:
+def _own_folder(name: str, weights: Provenance) -> Path:
     """`bundles/NAME`; `BenchError` where that holds weights of another origin, which would be lost."""
     folder = FOLDER / name
     there = _exported(folder)
-    if there and _origin(there.weights) not in (*OURS, _origin(weights)):
+    if there and there.provenance.kind not in OURS and not _is_newer(weights, there.provenance):
         raise BenchError(f"{folder} holds {there.name}, {there.weights}: move it away, or name a folder with -o")
     return folder
 
 
-def _origin(weights: str) -> str:
-    """What kind of weights: untrained, trained by us, a checkpoint, or the module or graph they come from."""
-    word = weights.split()[0].rstrip(":,")
-    return word if word in (*OURS, "checkpoint") else weights.split(",")[0]
+def _is_newer(new: Provenance, old: Provenance) -> bool:
+    """Whether a person who exports `new` means to replace `old`: a checkpoint, or the same module or graph."""
+    return new.kind == old.kind and (new.kind == "checkpoint" or new.source == old.source)
 
 
 def default_blocks(hop: int) -> list[int]:
@@ -156,13 +161,13 @@ def _load_exporter(report: Report) -> None:
 
 
 def _export(
-    module: StreamingModule, name: str, folder: Path, blocks: Sequence[int], weights: str, report: Report
+    module: StreamingModule, name: str, folder: Path, blocks: Sequence[int], weights: Provenance, report: Report
 ) -> tuple[Bundle, str]:
     """Export a module; the bundle and one line about it."""
     from ..export.write import export_bundle
 
     done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=report)
-    text = f"{name}: {weights}; differs from PyTorch by {done.error:.1e} of full scale"
+    text = f"{name}: {weights.text}; differs from PyTorch by {done.error:.1e} of full scale"
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")
 
 
@@ -171,7 +176,8 @@ def import_onnx(path: Path, name: str, folder: Path | None, report: Report, **ho
     _check_name(name, "give the bundle another with --name")
     with needing_extra("importing"):
         from ..export.foreign.convert import import_graph
-    return import_graph(path, name, folder or _own_folder(name, f"imported from {path.name}"), progress=report, **how)
+    folder = folder or _own_folder(name, Provenance("", "graph", path.name))
+    return import_graph(path, name, folder, progress=report, **how)
 
 
 def ensure_bundle(
@@ -195,7 +201,7 @@ def ensure_bundle(
     find(what)
     if bundle is None:
         return export_model(what, target, blocks or BLOCKS, report)
-    if _origin(bundle.weights) not in OURS:
+    if bundle.provenance.kind not in OURS:
         _check_trained(bundle, what, blocks or ())
     elif not _is_fresh(bundle, what, blocks or ()):
         return export_model(what, target, sorted({*(blocks or BLOCKS), *bundle.graphs}), report)
@@ -205,7 +211,7 @@ def ensure_bundle(
 def ensure_default(what: str, report: Report, folder: Path = FOLDER) -> tuple[Bundle, bool]:
     """As `ensure_bundle`; whether it is a model by name that has all `BLOCKS` now, whatever it had before."""
     bundle, _ = ensure_bundle(what, report, None, folder)
-    if "/" in what or what not in NAMES or _origin(bundle.weights) not in OURS:
+    if "/" in what or what not in NAMES or bundle.provenance.kind not in OURS:
         return bundle, False
     return ensure_bundle(what, report, BLOCKS, folder)[0], True
 
@@ -235,5 +241,5 @@ def _is_fresh(bundle: Bundle, name: str, blocks: Sequence[int]) -> bool:
         bundle.check_files()
     except BundleError:
         return False
-    made_now = bundle.source == source_key(describe_weights(name)) and bundle.name == name
+    made_now = bundle.source == source_key(resolve(name).provenance) and bundle.name == name
     return made_now and set(blocks) <= set(bundle.graphs)

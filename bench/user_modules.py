@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..runtime.bundle import Provenance
 from .commands.arguments import plain_name
 from .errors import BenchError
 
@@ -97,15 +98,16 @@ def check(module: StreamingModule, target: str) -> None:
         raise LintError(target, findings)
 
 
-def describe(module: StreamingModule, target: str) -> str:
-    """Where the weights come from, in words, with a hash of all of them, if there are any."""
+def describe(module: StreamingModule, target: str) -> Provenance:
+    """Where the weights come from, with a hash of all of them, if there are any."""
     import torch
 
     digest = hashlib.sha256()
     tensors = {name: value for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
     if not tensors:
-        return f"{target}, no weights"
+        return Provenance(f"{target}, no weights", "module", target)
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
-    return f"{target}, weights sha256 {digest.hexdigest()[:16]}"
+    sha256 = digest.hexdigest()
+    return Provenance(f"{target}, weights sha256 {sha256[:16]}", "module", target, sha256)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ..runtime.bundle import FORMAT, MANIFEST, Bundle, next_name, read_bundle, sha256
+from ..runtime.bundle import FORMAT, MANIFEST, Bundle, Provenance, next_name, read_bundle, sha256
 from ..runtime.clip import write_arrays
 from ..runtime.errors import ParityError, RunnerError
 from ..runtime.parity import TOLERANCE, check_parity
@@ -66,13 +66,14 @@ def _replace(new: Path, folder: Path, old: Path) -> None:
 
 
 def origin_facts(
-    name: str, weights: str, source: str, blocks: Sequence[int], packages: Sequence[str]
+    name: str, weights: Provenance, source: str, blocks: Sequence[int], packages: Sequence[str]
 ) -> dict[str, Any]:
     """The entries of a manifest that say what the bundle is, what it was made of and with which `packages`."""
     return {
         "format": FORMAT,
         "name": name,
-        "weights": weights,
+        "weights": weights.text,
+        "provenance": {"kind": weights.kind, "source": weights.source, "digest": weights.digest},
         "source": source,
         "tolerance": TOLERANCE,
         "graphs": {str(block): f"block-{block}.onnx" for block in blocks},

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ..runtime.bundle import Bundle, read_bundle
+from ..runtime.bundle import Bundle, Provenance, read_bundle
 from ..runtime.clip import padded_frames
 from .assemble import IR_VERSION, VERIFY_BLOCKS, Progress, check_folder, origin_facts, replacing, verify, write_files
 from .errors import ExportError
@@ -38,7 +38,7 @@ def export_bundle(
     folder: Path,
     blocks: Sequence[int],
     *,
-    weights: str,
+    weights: Provenance,
     source: str = "",
     progress: Progress = lambda text, done, total: None,
     simplifier: Simplifier = onnxsim_simplify,
@@ -50,7 +50,7 @@ def export_bundle(
         name: the bundle's name.
         folder: where the bundle goes.
         blocks: samples per call, one graph each.
-        weights: where the weights come from, in words.
+        weights: where the weights come from; `Provenance(text)` is enough.
         source: a key of all that went in, by which a caller knows whether to export again.
         progress: called with what is being done, and how much of how much is done.
         simplifier: serialized graph to serialized graph.
@@ -116,7 +116,9 @@ def _golden(module: StreamingModule, block_frames: int) -> dict[str, np.ndarray]
     return {name: value.numpy() for name, value in {**inputs, **outputs}.items()}
 
 
-def _facts(module: StreamingModule, name: str, blocks: Sequence[int], *, weights: str, source: str) -> dict[str, Any]:
+def _facts(
+    module: StreamingModule, name: str, blocks: Sequence[int], *, weights: Provenance, source: str
+) -> dict[str, Any]:
     noise = [signal for signal in module.inputs if signal in module.noise]
     states = module.zero_states()
     packages = ("tonearm", "torch", "onnx", "onnxsim", "onnxscript", "onnxruntime")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runtime.bundle import Provenance
 from .errors import CheckpointError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -122,18 +123,6 @@ def find(name: str) -> Model:
     return NAMES[name]
 
 
-def describe_weights(name: str, checkpoint: Path | None = None) -> str:
-    """Where a model's weights come from, in words a person reads beside every result."""
-    file = checkpoint or find(name).checkpoint
-    if file is None:
-        return f"untrained: random, seed {SEED}, heads fitted to the loudness"
-    try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise CheckpointError(f"no checkpoint at {file}: {error.strerror}") from error
-    return f"checkpoint {file.name}, sha256 {digest}" if checkpoint else f"trained, comes with Tonearm, sha256 {digest}"
-
-
 def variant_name(name: str, *, reverb: bool = True, causal: bool = False, full_noise: bool = False) -> str:
     """The name of a bundle made with these options of `load`."""
     said = {"no-reverb": not reverb, "causal": causal, "full-noise": full_noise}
@@ -145,26 +134,75 @@ def family_of(model: Model) -> type[Family]:
     return next(kind.family() for kind in FAMILIES if kind.name == model.family)
 
 
-def load(
-    name: str, checkpoint: Path | None = None, note: Callable[[str], None] = lambda line: None, **options: bool
-) -> Family:
-    """The model of that name in evaluation mode, with the weights it comes with, or seeded random ones.
+@dataclass(frozen=True)
+class Resolved:
+    """A model that was named, with its weights and variant settled, before torch is needed.
+
+    Attributes:
+        model: the entry of the catalogue.
+        title: the name of a bundle of it.
+        provenance: where its weights come from.
+        checkpoint: their file; None for random ones.
+        options: of the variant.
+    """
+
+    model: Model
+    title: str
+    provenance: Provenance
+    checkpoint: Path | None
+    options: Mapping[str, bool]
+
+    def load(self, note: Callable[[str], None] = lambda line: None) -> Family:
+        """The model in evaluation mode; `note` is called with each remark on what its checkpoint held besides.
+
+        Raises:
+            VariantError: for an option that the family does not have.
+            CheckpointError: for weights that can't be read or do not fit.
+        """
+        if self.checkpoint is None:
+            return untrained(self.model, **self.options)
+        state = _read(self.model, self.checkpoint, note, reverb=self.options.get("reverb", True))
+        module = _seeded(self.model, state, **self.options)
+        _fill(self.model, module, state, self.checkpoint)
+        return module
+
+
+def resolve(name: str, checkpoint: Path | None = None, **options: bool) -> Resolved:
+    """Find a model and its weights.
 
     Args:
         name: one of `NAMES`.
-        checkpoint: other trained weights.
-        note: called with each remark on what the checkpoint held that was left out.
+        checkpoint: other trained weights than it comes with.
         options: `reverb=False` leaves the reverb out; `causal=True` glides without latency (see `upsampling`);
             `full_noise=True` filters noise with all taps (see `noise`).
+
+    Raises:
+        UnknownModelError: says which names are near.
+        CheckpointError: when the file can't be read.
     """
     model = find(name)
-    checkpoint = checkpoint or model.checkpoint
-    if checkpoint is None:
-        return untrained(model, **options)
-    state = _read(model, checkpoint, note, reverb=options.get("reverb", True))
-    module = _seeded(model, state, **options)
-    _fill(model, module, state, checkpoint)
-    return module
+    file = checkpoint or model.checkpoint
+    provenance = _provenance(model, file, comes_along=checkpoint is None)
+    return Resolved(model, variant_name(model.name, **options), provenance, file, options)
+
+
+def _provenance(model: Model, file: Path | None, *, comes_along: bool) -> Provenance:
+    if file is None:
+        return Provenance(f"untrained: random, seed {SEED}, heads fitted to the loudness", "untrained", model.name)
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"no checkpoint at {file}: {error.strerror}") from error
+    if comes_along:
+        return Provenance(f"trained, comes with Tonearm, sha256 {digest[:16]}", "trained", file.name, digest)
+    return Provenance(f"checkpoint {file.name}, sha256 {digest[:16]}", "checkpoint", file.name, digest)
+
+
+def load(
+    name: str, checkpoint: Path | None = None, note: Callable[[str], None] = lambda line: None, **options: bool
+) -> Family:
+    """The model of that name in evaluation mode: `resolve`, then `Resolved.load`."""
+    return resolve(name, checkpoint, **options).load(note)
 
 
 def untrained(model: Model, **options: bool) -> Family:

@@ -36,3 +36,8 @@ class DataError(ModelError):
 
 class TrainingError(ModelError):
     """The training can't begin, or can't go on from where it was."""
+
+
+def how_to_install(extra: str) -> str:
+    """What to do where a package of an optional group, "export" or "train", is missing: Tonearm is on no index."""
+    return f"in the clone of Tonearm, run pip install '.[{extra}]'"

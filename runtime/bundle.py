@@ -21,6 +21,7 @@ FORMAT = 1  # 1: first
 MANIFEST = "manifest.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 HASH = re.compile(r"[0-9a-f]{64}")
+KINDS = ("untrained", "trained", "checkpoint", "module", "graph", "other")
 STATE_TYPES = ("float32", "float64", "float16", "int64", "int32", "bool")
 
 # What a manifest may claim. A board allocates what it says, so nothing is believed that no board could hold.
@@ -66,6 +67,29 @@ class File:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """Where weights come from.
+
+    Attributes:
+        text: for people, one line; results have it beside every figure.
+        kind: one of `KINDS`: random, those that come with Tonearm, a checkpoint, a module or a graph of someone's own;
+            "other" for what only the text tells, as in a manifest without this.
+        source: the name of that file, module or model.
+        digest: sha256 of the weights or their file, "" where there are none.
+    """
+
+    text: str
+    kind: str = "other"
+    source: str = ""
+    digest: str = ""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the weights are any but random ones."""
+        return self.kind != "untrained"
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A bundle's manifest, checked for shape; `check_files` compares the rest with it."""
 
@@ -77,7 +101,7 @@ class Bundle:
     latency: int
     precision: str
     tolerance: float
-    weights: str
+    provenance: Provenance
     inputs: tuple[Signal, ...]
     outputs: tuple[Signal, ...]
     states: tuple[State, ...]
@@ -86,6 +110,11 @@ class Bundle:
     golden: str
     parameters: dict[str, int]
     source: str
+
+    @property
+    def weights(self) -> str:
+        """Where the weights come from, in words."""
+        return self.provenance.text
 
     def graph(self, block: int) -> Path:
         """The graph for blocks of `block` samples."""
@@ -163,7 +192,7 @@ def _bundle(folder: Path, digest: str, manifest: dict[str, Any]) -> Bundle:
         latency=read("latency", lambda value: _count(value, least=0, most=MAX_SAMPLES)),
         precision=read("precision", _text),
         tolerance=read("tolerance", _tolerance),
-        weights=read("weights", _text),
+        provenance=_provenance(read("weights", _text), read("provenance", dict) if "provenance" in manifest else {}),
         inputs=read("inputs", lambda entries: tuple(map(_signal, _few(entries)))),
         outputs=read("outputs", lambda entries: tuple(map(_signal, _few(entries)))),
         states=read("states", lambda entries: tuple(map(_state, _few(entries)))),
@@ -176,6 +205,13 @@ def _bundle(folder: Path, digest: str, manifest: dict[str, Any]) -> Bundle:
     _check_names(bundle)
     _check_sizes(bundle)
     return bundle
+
+
+def _provenance(text: str, fields: dict[str, Any]) -> Provenance:
+    kind, digest = _text(fields.get("kind", "other")), _text(fields.get("digest", ""))
+    if kind not in KINDS:
+        raise ValueError(f"provenance: {kind[:MAX_NAME]!r} is not one of {', '.join(KINDS)}")
+    return Provenance(text, kind, _text(fields.get("source", "")), digest and _hash(digest))
 
 
 def _files(entries: dict[str, Any]) -> dict[str, File]:

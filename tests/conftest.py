@@ -18,7 +18,7 @@ from tonearm.device.loopback import serve
 from tonearm.device.ssh.connection import Connection
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
-from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.bundle import Bundle, Provenance
 
 BLOCKS = (64, 256)
 CACHE = platformdirs.user_cache_path()
@@ -61,7 +61,7 @@ def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The golden checkpoint as a bundle with blocks of 64 and 256 samples. Tests must not change it."""
     module = load("hpn-reduced", GOLDEN / "hpn-reduced.pt")
     folder = tmp_path_factory.mktemp("bundles") / "hpn-reduced"
-    return export_bundle(module, "hpn-reduced", folder, BLOCKS, weights="golden").bundle
+    return export_bundle(module, "hpn-reduced", folder, BLOCKS, weights=Provenance("golden")).bundle
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...device.facts import printable
-from ...models.catalogue import TRAINED, variant_name
+from ...models.catalogue import TRAINED, resolve, variant_name
 from ...models.footprint import Footprint, read_footprints
 from ...models.training.cards import last_validation, read_card
 from ...runtime.bundle import Bundle
@@ -44,7 +44,7 @@ def _models(options: argparse.Namespace) -> None:
     headings = ("model", "decoder", "synth", "reverb", "MMAC/s", "past", "latency", "kB")
     rows = [_weighed(name, weighed) for name, weighed in read_footprints().items()]
     out.print(plain_table(headings, rows, ("model",)))
-    out.print(MODELS_NOTES.format(weights=bundles.describe_weights("hpn-full")), soft_wrap=True)
+    out.print(MODELS_NOTES.format(weights=resolve("hpn-full").provenance.text), soft_wrap=True)
     out.print(_trained_table())
     out.print(TRAINED_NOTES, soft_wrap=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 import torch
 
-from ...models.catalogue import describe_weights, find, load
+from ...models.catalogue import find, resolve
 from ...models.families.family import Family
 from ...models.footprint import footprint
 from ...models.sound.features import Samples
@@ -18,6 +18,7 @@ from ...models.sound.quality import Heard, hear, paired_difference, quality, spe
 from ...models.training.dataset import Phrase, parallel
 from ...models.training.phrases import INSTRUMENTS
 from ...models.training.train import sound
+from ...runtime.bundle import Provenance
 from ..errors import BenchError
 from ..output.console import Report
 
@@ -32,13 +33,8 @@ class Entry:
 
     label: str
     name: str
-    weights: str
+    provenance: Provenance
     module: Family
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether its weights are any but random ones."""
-        return not self.weights.startswith("untrained")
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,8 @@ def read_entries(named: Sequence[str], note: Callable[[str], None]) -> list[Entr
         label = f"{name}={checkpoint.name}" if checkpoint else name
         if label in [entry.label for entry in entries]:
             raise BenchError(f"{label} is named twice")
-        entries.append(Entry(label, name, describe_weights(name, checkpoint), load(name, checkpoint, note)))
+        resolved = resolve(name, checkpoint)
+        entries.append(Entry(label, name, resolved.provenance, resolved.load(note)))
     return entries
 
 
@@ -157,7 +154,7 @@ def table(comparison: Comparison, costs: pandas.DataFrame | None = None) -> pand
         rows.append(
             {
                 "model": entry.label,
-                "weights": entry.weights,
+                "weights": entry.provenance.text,
                 **weighed.parameters,
                 **{f"{part}_mmacs": macs / 1e6 for part, macs in weighed.macs.items()},
                 **_means(measured),

@@ -45,7 +45,7 @@ def pareto(comparison: Comparison, table: pandas.DataFrame) -> list[Figure]:
     """
     if "board" not in table:
         return []
-    heard = bool(comparison.phrases) and all(entry.is_trained for entry in comparison.entries)
+    heard = bool(comparison.phrases) and all(entry.provenance.is_trained for entry in comparison.entries)
     found = []
     for board, part in table.dropna(subset=["board"]).groupby("board", sort=False):
         rows: list[dict[str, Any]] = part[part["mode"] == part["mode"].iloc[0]].to_dict("records")  # type: ignore[assignment]

@@ -10,9 +10,10 @@ from typing import Any
 import pandas
 
 from ...models.sound.quality import AUDIBLE_DB, FEWEST_PHRASES, Difference, paired_difference
+from ...runtime.bundle import Provenance
 from ..output.console import count
 from ..output.page import Table
-from .comparison import PAIRED, TO_TARGET, TO_TEACHER, Comparison, differences, scores
+from .comparison import PAIRED, TO_TARGET, TO_TEACHER, Comparison, Entry, differences, scores
 from .cost_text import cost_notes, cost_sentences, cost_tables, number
 
 Row = dict[str, Any]
@@ -76,7 +77,7 @@ def tell(comparison: Comparison, table: pandas.DataFrame) -> Told:
     notes = [*cost_notes(labels, costs), *_notes(comparison)] if "board" in table else _notes(comparison)
     return Told(
         findings=[*_cost_findings(comparison, costs), *_findings(comparison, changes)],
-        tables=_tables(labels, _records(table.drop_duplicates("model")), costs, bool(comparison.phrases)),
+        tables=_tables(comparison.entries, _records(table.drop_duplicates("model")), costs, bool(comparison.phrases)),
         notes=[NOTE, *notes],
         paired=Table(["", *comparison.rivals()], _difference_rows(changes)) if changes else None,
         paired_note=PAIRED_NOTE.format(reference=comparison.reference),
@@ -93,13 +94,19 @@ def heading(measure: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def _tables(labels: list[str], models: list[Row], costs: list[Row], heard: bool) -> list[Table]:
+def _tables(entries: Sequence[Entry], models: list[Row], costs: list[Row], heard: bool) -> list[Table]:
     """A line per figure, first its name with the unit, then each model's, the teacher's first."""
-    weights = [["weights", *(row["weights"].split(":")[0].split(",")[0] for row in models)]]
+    labels = [entry.label for entry in entries]
+    weights = [["weights", *(_kind(entry.provenance) for entry in entries)]]
     size = [[title, *_beside_teacher([row[column] for row in models])] for column, title in WEIGHT.items()]
     sound = [[heading(m), *(_spread(row, m) for row in models)] for m in TO_TARGET + TO_TEACHER]
     tables = [Table(["", *labels], weights + size), *cost_tables(labels, costs)]
     return [*tables, Table(["sound", *labels], sound)] if heard else tables
+
+
+def _kind(weights: Provenance) -> str:
+    """`trained`, `untrained` or `checkpoint mine.pt`."""
+    return f"checkpoint {weights.source}" if weights.kind == "checkpoint" else weights.kind
 
 
 def _beside_teacher(values: Sequence[float]) -> list[str]:
@@ -134,7 +141,7 @@ def _cost_findings(comparison: Comparison, costs: list[Row]) -> list[str]:
     teacher, *students = comparison.entries
     said = cost_sentences(teacher.label, costs)
     for entry in students:
-        if entry.label in said and entry.is_trained and teacher.is_trained:
+        if entry.label in said and entry.provenance.is_trained and teacher.provenance.is_trained:
             said[entry.label][0] += _farther(
                 paired_difference(*(scores(comparison, e.label, "mss") for e in (entry, teacher)))
             )
@@ -156,7 +163,7 @@ def _findings(comparison: Comparison, found: list[Row]) -> list[str]:
     """What the differences say, a sentence for each student, and what is untrained."""
     if not found:
         return []
-    names = [entry.label for entry in comparison.entries if not entry.is_trained]
+    names = [entry.label for entry in comparison.entries if not entry.provenance.is_trained]
     warning = [f"untrained, so that how they sound says nothing: {', '.join(names)}"] if names else []
     return [
         *(
@@ -209,4 +216,4 @@ def _notes(comparison: Comparison) -> list[str]:
     """What is to be known about how the models sound, and about their weights."""
     heard = HEARD if comparison.phrases else ()
     said = [note.format(phrases=count(len(comparison.phrases), "test phrase")) for note in heard]
-    return said + [f"{entry.label}: {entry.weights}" for entry in comparison.entries]
+    return said + [f"{entry.label}: {entry.provenance.text}" for entry in comparison.entries]

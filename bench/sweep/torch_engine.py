@@ -53,12 +53,12 @@ def module_of(bundle: Bundle) -> dict[str, Any]:
     Raises:
         EngineError: it can't, or not with these weights.
     """
-    from ...models.catalogue import NAMES, describe_weights, variant_name
+    from ...models.catalogue import NAMES, resolve, variant_name
 
     for name, values in product(NAMES, product((True, False), (False, True), (False, True))):
         options = dict(zip(("reverb", "causal", "full_noise"), values, strict=True))
         if variant_name(name, **options) == bundle.name and bundle.precision == "fp32":
-            if describe_weights(name) == bundle.weights:
+            if resolve(name).provenance == bundle.provenance:
                 return {"name": name, "options": options}
             break
     raise EngineError(

@@ -16,6 +16,7 @@ from .survey import Survey, advice, platform_of, read_survey, system_runtime
 from .wheelhouse import Wheelhouse
 from .wheels import PINS, Pin, pins_for, runtime_name
 
+RUNTIME = Path(str(resources.files("tonearm.runtime")))
 HEADROOM = 4  # unpacked wheels are about four times their size
 
 
@@ -28,11 +29,10 @@ class Site:
     runner: str
 
 
-def runner_files() -> dict[str, bytes]:
-    """Our runner as it lies on a board: path -> content."""
-    folder = resources.files("tonearm.runtime")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".py"))
-    return {f"tonearm/runtime/{name}": folder.joinpath(name).read_bytes() for name in names}
+def runner_files(folder: Path = RUNTIME) -> dict[str, bytes]:
+    """Our runner as it lies on a board: path -> content, sub-packages too."""
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
+    return {f"tonearm/runtime/{name}": (folder / name).read_bytes() for name in names}
 
 
 def runner_name(files: dict[str, bytes]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from ...runtime.bundle import PLAIN_NAME, Bundle, read_bundle, sha256
+from ...runtime.bundle import PLAIN_NAME, Bundle, Provenance, read_bundle, sha256
 from ...runtime.clip import align, hold_last, lag, padded_frames
 from ...runtime.errors import RunnerError, SignalError
 from ...runtime.parity import TOLERANCE
@@ -108,7 +108,7 @@ def import_graph(
 
 def _origin(path: Path, name: str, hop: int) -> dict[str, Any]:
     source = sha256(path)
-    weights = f"imported from {path.name}, sha256 {source[:16]}"
+    weights = Provenance(f"imported from {path.name}, sha256 {source[:16]}", "graph", path.name, source)
     return origin_facts(name, weights, source, [hop], ("tonearm", "onnx", "onnxruntime"))
 
 

@@ -22,7 +22,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ..constants import FLOOR_DB, HOP, SAMPLE_RATE
-from ..errors import RecordingError
+from ..errors import RecordingError, how_to_install
 
 RECORDINGS = (".wav", ".flac")
 ANALYSIS = 1  # one more whenever a recording would be analysed to something else
@@ -198,6 +198,6 @@ def _librosa() -> Any:
         try:
             import librosa
         except ImportError as error:
-            raise RecordingError("analysing a recording needs librosa: pip install 'tonearm[train]'") from error
+            raise RecordingError(f"analysing a recording needs librosa: {how_to_install('train')}") from error
         _followed(librosa, np.zeros(2 * PITCH_WINDOW, np.float32))
     return librosa

@@ -6,13 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tonearm.bench.bundles import BLOCKS, ensure_bundle, ensure_default, export_model
+from tonearm.bench.bundles import BLOCKS, PACKAGE, ensure_bundle, ensure_default, export_model, source_key
 from tonearm.bench.errors import BenchError
 from tonearm.bench.sweep.cases import graph_key
-from tonearm.runtime.bundle import Bundle, read_bundle
+from tonearm.runtime.bundle import Bundle, Provenance, read_bundle
 from tonearm.runtime.errors import BundleError
 
 NAME = "hpn-reduced"
+WEIGHTS = Provenance("weights")
 
 
 def quiet(text: str, done: int, total: int) -> None:
@@ -93,3 +94,38 @@ def test_a_variant_has_a_folder_of_its_own_and_can_be_named(tmp_path: Path, monk
     assert (made.latency, made.parameters["reverb"]) == (0, 0)
     assert "causal: 32 samples less latency" in line
     assert ensure_bundle("hpn-reduced-no-reverb-causal", quiet)[0].digest == made.digest
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """The folders that a bundle may depend on, to change files in."""
+    for folder in ("models", "export", "runtime"):
+        ignored = shutil.ignore_patterns("checkpoints", "*.flac", "__pycache__")
+        shutil.copytree(PACKAGE / folder, tmp_path / folder, ignore=ignored)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "file", ["export/write.py", "export/room/new.py", "models/catalogue.py", "models/room/x.py", "runtime/a/b/c.py"]
+)
+def test_a_bundle_depends_on_the_code_that_it_is_made_with_however_deep_it_lies(package: Path, file: str) -> None:
+    before = source_key(WEIGHTS, package)
+    (package / file).parent.mkdir(parents=True, exist_ok=True)
+    with (package / file).open("a") as source:
+        source.write("# changed\n")
+    changed = source_key(WEIGHTS, package)
+    (package / file).rename((package / file).with_name("renamed.py"))
+    assert len({before, changed, source_key(WEIGHTS, package)}) == 3
+
+
+@pytest.mark.parametrize("file", ["models/training/train.py", "models/training/new.py", "models/sound/new.py"])
+def test_a_bundle_does_not_depend_on_what_trains_and_listens(package: Path, file: str) -> None:
+    before = source_key(WEIGHTS, package)
+    (package / file).parent.mkdir(exist_ok=True)
+    with (package / file).open("a") as source:
+        source.write("# changed\n")
+    assert source_key(WEIGHTS, package) == before
+
+
+def test_the_key_of_this_code_is_that_of_its_copy(package: Path) -> None:
+    assert source_key(WEIGHTS, package) == source_key(WEIGHTS)

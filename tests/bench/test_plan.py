@@ -13,7 +13,7 @@ from tonearm.bench.stats.step_times import steps_needed
 from tonearm.bench.sweep.cases import Case
 from tonearm.bench.sweep.estimate import Estimate, about
 from tonearm.bench.sweep.plan import Plan, cases_of, check_plan, of_precisions, read_plan, steps_of
-from tonearm.models.catalogue import describe_weights
+from tonearm.models.catalogue import resolve
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.errors import BundleError
 
@@ -94,7 +94,7 @@ def test_every_repeat_has_all_cells_once_in_an_order_that_the_seed_gives(
     golden_bundle: Bundle, seed: int, repeats: int
 ) -> None:
     plan = Plan(threads=(1, 2, 3), engines=("onnxruntime", "torch"), repeats=repeats, seed=seed)
-    known = replace(golden_bundle, weights=describe_weights(golden_bundle.name))  # PyTorch can make it again
+    known = replace(golden_bundle, provenance=resolve(golden_bundle.name).provenance)  # PyTorch can make it again
     cases = cases_of(plan, [known, known], "loopback")
     size = 2 * 3 * 2 * 2
     assert [case.repeat for case in cases] == [repeat for repeat in range(repeats) for _ in range(size)]

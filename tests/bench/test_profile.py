@@ -20,7 +20,7 @@ from tonearm.device.runtimes.provision import Site, prepare
 from tonearm.device.ssh.connection import Connection
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
-from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.bundle import Bundle, Provenance
 from tonearm.runtime.errors import SessionError
 from tonearm.runtime.profile import node_times
 
@@ -97,7 +97,9 @@ def test_a_block_without_a_graph_is_refused(tmp_path: Path, golden_bundle: Bundl
 def test_a_board_profiles_the_teacher_and_the_student(
     loopback: Connection, golden_bundle: Bundle, tmp_path: Path
 ) -> None:
-    teacher = export_bundle(load("hpn-full"), "hpn-full", tmp_path / "hpn-full", [64], weights="random").bundle
+    teacher = export_bundle(
+        load("hpn-full"), "hpn-full", tmp_path / "hpn-full", [64], weights=Provenance("random")
+    ).bundle
     site, shares = prepare(loopback), []
     for bundle in (golden_bundle, teacher):
         found = profile_case(loopback, site, install(loopback, bundle), 64, 1, steps=20)

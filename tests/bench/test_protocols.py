@@ -25,7 +25,7 @@ from tonearm.bench.report.protocol_tables import (
 )
 from tonearm.bench.results.store import INSTRUCTIONS, TIME
 from tonearm.bench.sweep.protocols import DDX7, PAPER, blocks, grid
-from tonearm.models.catalogue import describe_weights
+from tonearm.models.catalogue import resolve
 from tonearm.runtime.bundle import Bundle
 
 # As published: latency in ms, then mean and std of the real-time factor.
@@ -207,7 +207,7 @@ def test_a_virtual_board_is_asked_for_few_calls(golden_bundle: Bundle) -> None:
 def test_pytorch_is_beside_where_the_models_can_be_made_again(
     golden_bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ours = replace(golden_bundle, weights=describe_weights("hpn-reduced"))
+    ours = replace(golden_bundle, provenance=resolve("hpn-reduced").provenance)
     assert grid(DDX7, "loopback", [ours], 2)["engines"] == ("onnxruntime", "torch")
     assert grid(DDX7, "loopback", [ours, golden_bundle], 2)["engines"] == ("onnxruntime",)
     assert "without PyTorch beside: hpn-reduced (golden, fp32)" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from tonearm.bench.sweep.torch_engine import measure_here, module_of, torch_vers
 from tonearm.bench.sweep.torch_stream import TorchStream
 from tonearm.export.write import export_bundle
 from tonearm.models import catalogue
-from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.bundle import Bundle, Provenance
 from tonearm.runtime.clip import read_arrays, read_golden
 from tonearm.runtime.parity import full_scale_error
 from tonearm.runtime.stream import Stream
@@ -36,7 +36,7 @@ def fm(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """An untrained DDX7 student, as `tonearm export` makes it."""
     name = "ddx7-reduced-flute4"
     folder = tmp_path_factory.mktemp("bundles") / name
-    weights = catalogue.describe_weights(name)
+    weights = catalogue.resolve(name).provenance
     return export_bundle(catalogue.load(name), name, folder, [64], weights=weights).bundle
 
 
@@ -136,7 +136,9 @@ def entry(bundle: Bundle, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_model_that_computes_something_else_gives_no_record(golden_bundle: Bundle) -> None:
-    claimed = replace(golden_bundle, weights=catalogue.describe_weights("hpn-reduced"))  # random ones; they are not
+    claimed = replace(
+        golden_bundle, provenance=catalogue.resolve("hpn-reduced").provenance
+    )  # random ones; they are not
     with pytest.raises(EngineError, match=r"hpn-reduced in PyTorch: .*output audio is wrong from block 0"):
         measure_here(claimed, REQUEST, 100)
 
@@ -149,19 +151,19 @@ def test_a_process_that_takes_too_long_is_ended(fm: Bundle) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"weights": "checkpoint mine.pt, sha256 0123456789abcdef"}, "checkpoint mine.pt"),
-        ({"weights": "trained, comes with Tonearm, sha256 0123456789abcdef"}, "trained"),
+        ({"provenance": Provenance("checkpoint mine.pt, sha256 0", "checkpoint")}, "checkpoint mine.pt"),
+        ({"provenance": Provenance("trained, comes with Tonearm", "trained")}, "trained"),
         ({"name": "my_module"}, "my_module"),
         ({"precision": "int8"}, "int8"),
     ],
 )
-def test_what_can_not_be_made_again_is_refused(changed: dict[str, str], said: str, fm: Bundle) -> None:
+def test_what_can_not_be_made_again_is_refused(changed: dict[str, Any], said: str, fm: Bundle) -> None:
     with pytest.raises(EngineError, match=said) as refusal:
-        module_of(replace(fm, **changed))  # type: ignore[arg-type]
+        module_of(replace(fm, **changed))
     assert "can't be made again in PyTorch" in str(refusal.value)
 
 
 def test_the_options_of_an_export_are_read_from_the_bundles_name(fm: Bundle) -> None:
     name = catalogue.variant_name("hpn-full", reverb=False, full_noise=True)
-    bundle = replace(fm, name=name, weights=catalogue.describe_weights("hpn-full"))
+    bundle = replace(fm, name=name, provenance=catalogue.resolve("hpn-full").provenance)
     assert module_of(bundle) == {"name": "hpn-full", "options": {"reverb": False, "causal": False, "full_noise": True}}

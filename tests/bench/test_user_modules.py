@@ -173,7 +173,7 @@ def test_the_hash_of_the_weights_changes_with_them() -> None:
 
 
 def test_a_module_without_weights_is_not_described_by_a_hash_of_nothing() -> None:
-    assert describe(StreamingModule(), "own:build") == "own:build, no weights"
+    assert describe(StreamingModule(), "own:build").text == "own:build, no weights"
 
 
 @pytest.mark.usefixtures("readmes_module")

@@ -384,6 +384,13 @@ def test_a_runner_gets_another_name_when_a_file_is_renamed_or_left_out() -> None
     assert len({runner_name(f) for f in [files, *others]}) == len(others) + 1
 
 
+def test_the_runner_has_its_sub_packages_with_it(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "inner.py").write_text("1")
+    (tmp_path / "outer.py").write_text("2")
+    assert runner_files(tmp_path) == {"tonearm/runtime/outer.py": b"2", "tonearm/runtime/room/inner.py": b"1"}
+
+
 def test_the_runner_is_whole_and_stands_alone() -> None:
     files = runner_files()
     assert {"tonearm/runtime/__init__.py", "tonearm/runtime/runner.py"} <= set(files)

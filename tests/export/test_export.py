@@ -24,7 +24,7 @@ from tonearm.export.errors import ExportError, GraphError, VerifyError
 from tonearm.export.simplify import simplify
 from tonearm.export.streaming import Signals, StreamingModule, step
 from tonearm.export.write import Export, export_bundle
-from tonearm.runtime.bundle import Bundle, read_bundle
+from tonearm.runtime.bundle import Bundle, Provenance, read_bundle
 from tonearm.runtime.parity import TOLERANCE, check_parity
 from tonearm.runtime.stream import Stream
 from torch import Tensor
@@ -187,7 +187,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def export(module: StreamingModule, folder: Path, blocks: tuple[int, ...] = (HOP, 2 * HOP), **rest: Any) -> Export:
-    return export_bundle(module, "small", folder, blocks, weights="made up", **rest)
+    return export_bundle(module, "small", folder, blocks, weights=Provenance("made up"), **rest)
 
 
 @pytest.fixture(scope="module")

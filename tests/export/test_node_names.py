@@ -13,7 +13,7 @@ from tonearm.export.graph import trace
 from tonearm.export.names import name_nodes
 from tonearm.export.streaming import Signals, StreamingModule
 from tonearm.export.write import export_bundle
-from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.bundle import Bundle, Provenance
 from torch import Tensor, nn
 
 HOP = 4
@@ -48,7 +48,7 @@ class Amp(StreamingModule):
 def made(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     """The module exported twice."""
     folders = [tmp_path_factory.mktemp("amp") / "amp" for _ in range(2)]
-    return [export_bundle(Amp(), "amp", folder, [BLOCK], weights="none").bundle for folder in folders]
+    return [export_bundle(Amp(), "amp", folder, [BLOCK], weights=Provenance("none")).bundle for folder in folders]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tonearm.export.streaming import Signals, render
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
 from tonearm.models.families.family import Family
-from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.bundle import Bundle, Provenance
 from tonearm.runtime.clip import check_signals
 from tonearm.runtime.errors import SignalError
 from tonearm.runtime.profile import profile
@@ -37,7 +37,9 @@ PRODUCTS = {"hpn": {"Gemm": 10, "GRU": 1}, "wavetable": {"Gemm": 10, "GRU": 1}, 
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Family, Bundle]:
     name, options = request.param
     module = load(name, GOLDEN / f"{name}.pt", **options)
-    return module, export_bundle(module, name, tmp_path_factory.mktemp("made") / name, BLOCKS, weights="golden").bundle
+    return module, export_bundle(
+        module, name, tmp_path_factory.mktemp("made") / name, BLOCKS, weights=Provenance("golden")
+    ).bundle
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import math
 import pickle
 import sys
@@ -15,7 +16,7 @@ import places
 import pytest
 import safetensors.torch
 import torch
-from tonearm.models.catalogue import describe_weights, find, load
+from tonearm.models.catalogue import find, load, resolve
 from tonearm.models.errors import CheckpointError, UnknownModelError
 from tonearm.models.files.checkpoints import load_weights, read_checkpoint
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ def test_a_model_is_loaded_for_evaluation() -> None:
 
 @pytest.mark.parametrize(
     "read",
-    [read_checkpoint, functools.partial(describe_weights, "hpn-reduced"), functools.partial(load, "hpn-reduced")],
+    [read_checkpoint, functools.partial(resolve, "hpn-reduced"), functools.partial(load, "hpn-reduced")],
 )
 def test_a_missing_file_is_named(tmp_path: Path, read: Any) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*/missing\.pt"):
@@ -278,9 +279,15 @@ def test_weights_of_another_size_are_refused() -> None:
 
 
 def test_weights_are_described_by_their_name_and_hash_or_called_untrained() -> None:
-    assert describe_weights("hpn-reduced", GOLDEN).startswith("checkpoint hpn-reduced.pt, sha256 ")
-    assert describe_weights("hpn-reduced").startswith("untrained: ")
-    assert describe_weights("hpn-reduced-flute").startswith("trained, comes with Tonearm, sha256 ")
+    given = resolve("hpn-reduced", GOLDEN).provenance
+    random, packaged = (resolve(name).provenance for name in ("hpn-reduced", "hpn-reduced-flute"))
+    assert given.text == f"checkpoint hpn-reduced.pt, sha256 {given.digest[:16]}"
+    assert random.text.startswith("untrained: ")
+    assert packaged.text == f"trained, comes with Tonearm, sha256 {packaged.digest[:16]}"
+    assert (given.kind, random.kind, packaged.kind) == ("checkpoint", "untrained", "trained")
+    assert (given.source, packaged.source) == ("hpn-reduced.pt", "hpn-reduced-flute.safetensors")
+    assert given.digest == hashlib.sha256(GOLDEN.read_bytes()).hexdigest()
+    assert (given.is_trained, random.is_trained, packaged.is_trained) == (True, False, True)
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("hpn-ful", "hpn-full"), ("hpn_reduced", "hpn-reduced")])

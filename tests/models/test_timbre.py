@@ -90,7 +90,7 @@ def test_without_librosa_it_says_what_to_install(golden_bundle: Bundle, take: Pa
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "tonearm: analysing a recording needs librosa: pip install 'tonearm[train]'"
+        "tonearm: analysing a recording needs librosa: in the clone of Tonearm, run pip install '.[train]'"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tonearm.runtime.bundle import MANIFEST, Bundle, read_bundle
+from tonearm.runtime.bundle import MANIFEST, Bundle, Provenance, read_bundle
 from tonearm.runtime.errors import BundleError
 
 Place = tuple[str | int, ...]
@@ -129,6 +129,10 @@ def test_a_format_from_the_future_is_refused_with_both_numbers(
         (("files", "weights.bin"), "weights"),
         (("parameters", "decoder"), -1),
         (("parameters",), [1, 2]),
+        (("provenance",), 7),
+        (("provenance", "kind"), "stolen"),
+        (("provenance", "source"), ["a"]),
+        (("provenance", "digest"), "0123"),
     ],
     ids=lambda value: (
         ".".join(map(str, value)) if isinstance(value, tuple) else "gone" if value is GONE else repr(value)[:20]
@@ -157,6 +161,17 @@ def test_names_that_leave_the_folder_are_refused(tmp_path: Path, manifest: dict[
 def test_a_block_it_does_not_have_is_refused_with_those_it_has(golden_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match=r"hpn-reduced has no graph for blocks of 128 samples, only \[64, 256\]"):
         golden_bundle.graph(128)
+
+
+def test_where_the_weights_come_from_is_read_as_it_was_written(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    fields = {"kind": "checkpoint", "source": "a.pt", "digest": "0" * 64}
+    found = read_manifest(tmp_path, manifest | {"weights": "checkpoint a.pt", "provenance": fields})
+    assert found.provenance == Provenance("checkpoint a.pt", "checkpoint", "a.pt", "0" * 64)
+
+
+def test_of_a_manifest_without_a_provenance_only_the_text_is_known(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    del manifest["provenance"]
+    assert read_manifest(tmp_path, manifest).provenance == Provenance("golden", "other")
 
 
 @pytest.mark.parametrize("name", ["block-64.onnx", "block-256.onnx", "weights.bin", "golden.npz"])

@@ -15,6 +15,7 @@ from tonearm.models.constants import SAMPLE_RATE
 from tonearm.models.families.ddx7 import PERIOD
 from tonearm.models.families.family import Family
 from tonearm.models.families.oscillator import Phase
+from tonearm.runtime.bundle import Provenance
 from tonearm.runtime.clip import uniform_noise
 from tonearm.runtime.stream import Stream
 
@@ -78,7 +79,7 @@ def true_end(name: str, inputs: Signals) -> np.ndarray:
 def test_ten_minutes_of_streaming_end_as_a_float64_render_does(name: str, tmp_path: Path) -> None:
     module = load(name)
     inputs = clip(module, FRAMES)
-    bundle = export_bundle(module, name, tmp_path / name, [BLOCK * HOP], weights="random").bundle
+    bundle = export_bundle(module, name, tmp_path / name, [BLOCK * HOP], weights=Provenance("random")).bundle
     streamed = Stream(bundle, BLOCK * HOP)
     for start in range(0, FRAMES, BLOCK):
         for key, buffer in streamed.inputs.items():

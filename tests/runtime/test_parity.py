@@ -10,7 +10,7 @@ import pytest
 import torch
 from tonearm.export.streaming import Signals, StreamingModule
 from tonearm.export.write import export_bundle
-from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.bundle import Bundle, Provenance
 from tonearm.runtime.clip import read_arrays
 from tonearm.runtime.errors import ParityError
 from tonearm.runtime.parity import check_parity
@@ -41,7 +41,7 @@ class Late(StreamingModule):
 
 def export(folder: Path, block: int, hop: int, latency: int) -> Bundle:
     facts: dict[str, Any] = {"hop": hop, "latency": latency, "inputs": {"sound": hop}, "outputs": {"audio": hop}}
-    return export_bundle(type("Later", (Late,), facts)(), "late", folder, [block], weights="none").bundle
+    return export_bundle(type("Later", (Late,), facts)(), "late", folder, [block], weights=Provenance("none")).bundle
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,16 @@ from tonearm.device.ssh.connection import Connection
 from tonearm.device.ssh.endpoint import Endpoint
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
-from tonearm.runtime.bundle import Bundle, read_bundle
+from tonearm.runtime.bundle import Bundle, Provenance, read_bundle
 
 MODELS = ("hpn-reduced-flute", "hpn-reduced-flute+cd")
 
 
 def bundles(folder: Path) -> tuple[Bundle, Bundle]:
     """An old and a new one, of the same size and with other weights."""
-    old, new = (export_bundle(load(name), "flute", folder / name, (64,), weights=name).bundle for name in MODELS)
+    old, new = (
+        export_bundle(load(name), "flute", folder / name, (64,), weights=Provenance(name)).bundle for name in MODELS
+    )
     return old, new
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
+from tonearm.runtime.bundle import Provenance
 from tonearm.runtime.clip import read_arrays
 from tonearm.runtime.measure import allocate, measure
 from tonearm.runtime.stream import Stream
@@ -34,7 +35,7 @@ def main() -> None:
     """Print one line per model and block."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ("hpn-reduced", "hpn-full"):
-            bundle = export_bundle(load(name), name, Path(folder) / name, [64, 1024], weights="").bundle
+            bundle = export_bundle(load(name), name, Path(folder) / name, [64, 1024], weights=Provenance("")).bundle
             golden = read_arrays(bundle.folder / bundle.golden)
             signals = {signal.name: golden[signal.name] for signal in bundle.inputs}
             for block in bundle.graphs:
