@@ -95,9 +95,9 @@ def _causal_line(causal: Family, centred: Family) -> str:
     """What a player gives for no latency."""
     wave, spectrum = compare(centred, causal)
     return (
-        f"causal: {centred.latency} samples less latency, what glides comes as much later; beside the centred model's, "
-        f"the spectrum has an SNR of {spectrum.snr_db:.0f} dB (the waveform {round(wave.snr_db)} dB: a glide leaves "
-        "another phase, which is not heard)"
+        f"causal: {centred.latency} samples less latency, glides lag by as many instead; against the centred model, "
+        f"the spectrum has an SNR of {spectrum.snr_db:.0f} dB (the waveform {round(wave.snr_db)} dB: a glide shifts "
+        "the phase, which is not audible)"
     )
 
 
@@ -191,13 +191,13 @@ def ensure_bundle(
         bundle = read_bundle(Path(what))
         return bundle, f"{bundle.name}: {bundle.weights}"
     if ":" in what:
-        raise BenchError(f"{what} is not a bundle yet: tonearm export {what}, then name the folder that it makes")
+        raise BenchError(f"{what} is not exported yet: run tonearm export {what}, then name the folder that it makes")
     target = folder / what
     bundle = _exported(target)
     if bundle and what not in NAMES:
         return bundle, f"{bundle.name}: {bundle.weights}"
     if what not in NAMES and Path(what).is_dir():
-        raise BenchError(f"{what} is a folder, but no bundle")
+        raise BenchError(f"{what} is a folder without a bundle")
     find(what)
     if bundle is None:
         return export_model(what, target, blocks or BLOCKS, report)

@@ -38,7 +38,7 @@ def check_folder(folder: Path) -> None:
     except RunnerError:
         known = set()
     if found - known or (folder.exists() and not folder.is_dir()):
-        raise ExportError(f"{folder} is there and is no bundle: name another folder, or move it away")
+        raise ExportError(f"{folder} exists and is not a bundle: name another folder, or move it away")
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ class GraphError(ExportError):
 
 
 class ForeignError(ExportError):
-    """What the graph is, and what was said of it, do not tell how to stream it; the message names what is missing."""
+    """It is not clear how to stream the graph; the message names what is missing or contradicts itself."""
 
 
 class VerifyError(ExportError):

@@ -56,7 +56,8 @@ def told(error: BaseException) -> str:
 def _is_own(file: str) -> bool:
     """Whether a source file is a person's, not Python's, an installed package's or Tonearm's."""
     tonearm = Path(__file__).parents[1]
-    others = [sysconfig.get_path("stdlib"), tonearm / "export", tonearm / "bench"]
+    ours = (tonearm / folder for folder in ("bench", "device", "export", "models", "runtime"))
+    others = [sysconfig.get_path("stdlib"), *ours]
     return (
         Path(file).is_file()
         and "site-packages" not in Path(file).parts

@@ -50,12 +50,12 @@ class StreamingModule(nn.Module):
         raise NotImplementedError
 
     def parameters_by_part(self) -> dict[str, int]:
-        """How many parameters each part has whose cost is told apart; together, all."""
+        """The number of parameters of each part that is listed by itself; they add up to all."""
         return {name: count_parameters(part) for name, part in self.named_children()}
 
 
 def count_parameters(module: nn.Module) -> int:
-    """How many numbers are trained, or could be."""
+    """The number of parameters, trained or not."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

@@ -1,1 +1,1 @@
-"""What is trained: model families in PyTorch, their names and checkpoints."""
+"""Model families in PyTorch, their names, checkpoints and training."""

@@ -43,7 +43,7 @@ class Model:
 
     @property
     def architecture(self) -> tuple[str, int, str]:
-        """What weights have to fit."""
+        """Family, width and patch, which weights have to fit."""
         return self.family, self.width, self.patch
 
 

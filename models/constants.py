@@ -1,4 +1,4 @@
-"""What models and the analysis of recordings have in common: the sample rate, the hop, the quietest loudness."""
+"""Constants of the models and of the analysis of recordings: sample rate, hop, quietest loudness."""
 
 SAMPLE_RATE = 16_000  # Hz
 HOP = 64  # samples of a frame: 250 frames a second

@@ -1,4 +1,4 @@
-"""What a model weighs, part by part: parameters, arithmetic, memory of the past.
+"""The size of a model, part by part: parameters, arithmetic, memory of the past.
 
 The figures of the models that can be named are weighed once and kept with the package, in `footprints.json`, for they
 take torch and many seconds. After a change to a family or to the catalogue, weigh them again:

@@ -26,10 +26,10 @@ MMAC/s: million multiply-accumulates a second of audio, decoder+synth+reverb, in
 look-ups are not counted)
 past: frames that the decoder looks back on, its own included; "all" for a recurrent one
 latency: samples (0 with --causal); kB: the state that goes from one step to the next
-without --checkpoint, the weights of these names are {weights},
-but for those below"""
-TRAINED_NOTES = """these come with weights; the names above stand for the architecture
-how: plain, or distilled (audio, control) of a teacher; minutes: of training
+without --checkpoint these models are {weights};
+the models below come with trained weights"""
+TRAINED_NOTES = """these models come with trained weights; the names above are their architectures
+how: from recordings alone (plain), or also from a teacher, by its audio or its controls; minutes: of training
 MSS: multi-scale spectral distance on validation phrases; of untrained: its share of the MSS that training began with
 (tonearm compare measures them side by side)"""
 
@@ -100,7 +100,7 @@ def add_export(commands: Commands) -> None:
     command.add_argument(
         "--causal",
         action="store_true",
-        help="no latency: what glides comes 32 samples later (the difference is told)",
+        help="zero latency; glides lag by 32 samples instead (the export prints the difference)",
     )
     command.add_argument(
         "--full-noise",
@@ -138,7 +138,7 @@ def add_convert(commands: Commands) -> None:
         "convert last.ckpt hpn-reduced.safetensors",
     )
     command.add_argument("old", type=Path, metavar="OLD", help="a checkpoint: .pt, .pth, .ckpt, .safetensors")
-    command.add_argument("new", type=Path, metavar="NEW", help="a name that ends in .safetensors, and is not taken")
+    command.add_argument("new", type=Path, metavar="NEW", help="the file to write, a new .safetensors")
     command.set_defaults(run=_convert)
 
 

@@ -1,4 +1,4 @@
-"""What names and shapes tell of a graph made elsewhere: which tensors are states, how much audio a call takes."""
+"""Guesses about a graph made elsewhere, from names and shapes: its states, and how much audio a call takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a graph made elsewhere is streamed: sizes, constants, signals, states, hop, as given or as its names tell."""
+"""The plan for streaming a graph made elsewhere: sizes, constants, signals, states, hop, given or guessed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOATS = ("float32", "float64", "float16")
 
 @dataclass(frozen=True)
 class Plan:
-    """How a graph is streamed: the signals in and out, the output each state comes out as, and constants."""
+    """The plan for streaming a graph: the signals in and out, the output each state comes out as, and constants."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -151,7 +151,8 @@ def make_plan(
     signals = tuple(one for one in inputs if one.name not in pairs)
     results = tuple(one for one in outputs if one.name not in pairs.values())
     if not signals or not results:
-        raise ForeignError(f"every {'output' if signals else 'input'} is a state or set: what would be played?")
+        every = "output is a state" if signals else "input is a state or has a fixed value (--set)"
+        raise ForeignError(f"every {every}: no signal is left to stream")
     for one in signals:
         if one.dtype not in FLOATS or not one.size:
             raise ForeignError(_no_signal(one))

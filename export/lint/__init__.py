@@ -26,7 +26,7 @@ Check = Callable[[StreamingModule], list[Finding]]
 
 
 def lint(module: StreamingModule) -> list[Finding]:
-    """What keeps `module` from being streamed; empty for a good one.
+    """Find everything that keeps `module` from being streamed; empty for a good one.
 
     The checks run in stages, and what would only be a consequence of an earlier finding is not reported. The module
     is taken as it is: call `eval()` before. It is left as it is where it can be copied (`copy.deepcopy`).
@@ -136,7 +136,7 @@ def _random(module: StreamingModule, output: str, sample: int) -> Finding:
 
 
 def _attributes(module: StreamingModule) -> dict[str, Any]:
-    """What a person set on the module and its parts, apart from parameters, buffers and parts, by dotted name."""
+    """Attributes set on the module and its parts, but for parameters, buffers and parts, by dotted name."""
     return {
         f"{path}.{name}".lstrip("."): value
         for path, part in module.named_modules()

@@ -103,7 +103,7 @@ def _wrong_lag(module: StreamingModule, name: str, output: str, lag: int, heard:
         return []
     advice = (
         f"what goes into {name} at sample 0 comes out at sample {lag}, the declared latency is {module.latency}: "
-        f"set latency = {lag}, or mend the delay"
+        f"set latency = {lag}, or correct the delay"
     )
     return [Finding("latency", output, lag, advice)]
 
@@ -116,7 +116,7 @@ def _late(module: StreamingModule, name: str, output: str, onsets: list[int]) ->
     lag = min(onsets)
     advice = (
         f"a change of {name} at sample 0 is first heard at sample {lag}, later than the declared latency of "
-        f"{module.latency} and a hop of {module.hop}: declare the latency, or mend the delay"
+        f"{module.latency} and a hop of {module.hop}: declare the latency, or correct the delay"
     )
     return [Finding("latency", output, lag, advice)]
 

@@ -36,7 +36,7 @@ PERIOD = 2**24
 
 @dataclass(frozen=True)
 class Patch:
-    """What modulates what, by the operators' numbers; a modulator's number is the higher one.
+    """The routing of operators, by their numbers; a modulator's number is the higher one.
 
     `ratios` are the operators' frequencies in multiples of f0, OP1 first.
     """

@@ -1,4 +1,4 @@
-"""What the families share: controls go through a decoder and a synthesizer, then through a reverb."""
+"""The base class of the families: controls go through a decoder and a synthesizer, then through a reverb."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Family(StreamingModule):
 
     @classmethod
     def mismatch(cls, model: Model, state: Mapping[str, Tensor]) -> str:
-        """What weights are for, if not for this `model`, whose shapes they may have; "" where nothing says so."""
+        """A difference between weights and `model` that shapes do not show, in words; "" where there is none."""
         return ""
 
     def wanted_controls(self, loudness_db: Tensor) -> Tensor:

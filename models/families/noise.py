@@ -53,7 +53,7 @@ class FilteredNoise(Stateful):
         self.register_buffer("taps", filter_matrix(bands, size), persistent=False)
 
     def zero_states(self, batch: int) -> Signals:
-        """What the last frames' noise became, tails and all."""
+        """The filtered noise of the last frames, with its tails."""
         if not self.earlier:
             return {}
         return {"noise_tails": torch.zeros(batch, self.earlier, self.hop * (self.earlier + 1))}

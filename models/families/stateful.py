@@ -1,4 +1,4 @@
-"""What every piece of a model has in common that remembers something from one block to the next."""
+"""The base class of all parts of a model that keep a state from one block to the next."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _from_torch(content: bytes) -> tuple[dict[str, Tensor], list[str]]:
         raise CheckpointError(f"holds more than named tensors: {listed(strange)}; save model.state_dict() alone")
     state = {key: restore(value, numbers) for key, value in chosen.items()}
     if sum(value.nbytes for value in state.values()) > MAX_SHARING * len(content):
-        raise CheckpointError("declares more weights than it can hold: its tensors lie upon each other")
+        raise CheckpointError("declares more weights than the file can hold: its tensors overlap")
     return state, beside + notes
 
 
@@ -110,7 +110,7 @@ def _check_numbers(state: dict[str, Tensor]) -> list[str]:
     """A note where float32 holds the weights less precisely; `CheckpointError` names weights that are no numbers."""
     other = [key for key, value in state.items() if value.dtype not in (*FLOATS, *INTEGERS)]
     if other:
-        raise CheckpointError(f"has weights of a type that no model has, {state[other[0]].dtype}: {listed(other)}")
+        raise CheckpointError(f"has weights of an unsupported type, {state[other[0]].dtype}: {listed(other)}")
     broken = [key for key, value in state.items() if not value.float().isfinite().all()]
     if broken:
         raise CheckpointError(f"has weights that are not finite as float32: {listed(broken)}")
@@ -161,11 +161,11 @@ def convert(old: Path, new: Path) -> Checkpoint:
     if new.suffix != SAFETENSORS:
         raise CheckpointError(f"{new}: weights are written as {SAFETENSORS}, so name it {new.stem}{SAFETENSORS}")
     if new.exists():
-        raise CheckpointError(f"{new} is there already: remove it, or use another name")
+        raise CheckpointError(f"{new} exists already: remove it, or use another name")
     found = read_checkpoint(old)
     strange = [key for key in found.state if key.split(".")[0] not in PARTS]
     if strange:
-        raise CheckpointError(f"{old} holds weights of no model there is: {listed(strange)}")
+        raise CheckpointError(f"{old} holds weights that belong to no known model: {listed(strange)}")
     content = {key: value.contiguous().clone() for key, value in found.state.items()}  # two must not share numbers
     new.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{new.name}-", dir=new.parent) as temporary:

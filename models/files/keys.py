@@ -45,7 +45,7 @@ def canonical(state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     teacher = [key for key in cuts if cuts[key].rest.split(".")[0] == TEACHER]
     ours = {key: cuts[key] for key in cuts if cuts[key].rest.startswith(tuple(f"{part}." for part in PARTS))}
     if teacher and not ours:
-        raise CheckpointError(f"holds a {TEACHER} and no model that it taught")
+        raise CheckpointError(f"holds a {TEACHER} but no student")
     if not ours:
         return dict(state), []
     wrapper = _one_model(ours)
@@ -65,7 +65,7 @@ def _one_model(ours: Mapping[str, Key]) -> str:
     seen: set[str] = set()
     for name, key in ours.items():
         if key.rest in seen:
-            raise CheckpointError(f"mixes two models: {name} is there under another name, too")
+            raise CheckpointError(f"mixes two models: {name} appears under two names")
         seen.add(key.rest)
     return next(iter(ours.values())).wrapper
 

@@ -111,11 +111,11 @@ def _read_zip(content: bytes) -> tuple[Any, Numbers]:
     if f"{root}constants.pkl" in entries:
         raise CheckpointError("is a TorchScript program: save the weights alone, torch.save(model.state_dict(), path)")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-        raise CheckpointError("is compressed, which torch.save never does: unpack it and save the weights anew")
+        raise CheckpointError("is compressed, which torch.save never does: unpack it and save the weights again")
     if sum(entry.file_size for entry in entries.values()) > len(content):
         raise CheckpointError("declares more than it holds: its parts overlap")
     if f"{root}byteorder" in entries and archive.read(f"{root}byteorder") != sys.byteorder.encode():
-        raise CheckpointError(f"was not written on a {sys.byteorder}-endian machine: save the weights anew on one")
+        raise CheckpointError(f"was not written on a {sys.byteorder}-endian machine: save the weights again on one")
     pickled = unpickle(io.BytesIO(archive.read(f"{root}data.pkl")), CALLS, _storage)
     return pickled, _numbers(lambda key: archive.read(f"{root}data/{key}"))
 

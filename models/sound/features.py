@@ -1,4 +1,4 @@
-"""What a recording tells a model: pitch and loudness, 250 times a second.
+"""Analysis of a recording: pitch and loudness, 250 times a second.
 
 One piece of code for training and for playing: a model that hears other features than it was trained with goes silent.
 The pitch is followed by probabilistic YIN (Mauch and Dixon 2014, librosa's), which knows octaves and rests but answers
@@ -70,13 +70,13 @@ def check_recording(samples: Samples, sample_rate: int, name: str) -> None:
             + conversion(name, SAMPLE_RATE)
         )
     if not np.isfinite(samples).all():
-        raise RecordingError(f"{name} has samples that are no numbers (NaN or infinite): export it again")
+        raise RecordingError(f"{name} has samples that are not numbers (NaN or infinite): export it again")
     if len(samples) < PITCH_WINDOW:
-        raise RecordingError(f"{name} has {len(samples)} samples: a pitch needs {PITCH_WINDOW}")
+        raise RecordingError(f"{name} has {len(samples)} samples: pitch tracking needs at least {PITCH_WINDOW}")
     if np.max(np.abs(samples)) < 10 ** (FLOOR_DB / 20):
         raise RecordingError(f"{name} is silent: no sample is above {FLOOR_DB:.0f} dB of full scale; record it louder")
     if np.max(np.abs(samples)) > 1.001:
-        raise RecordingError(f"{name} goes beyond full scale (peak {np.max(np.abs(samples)):.3g}): turn it down")
+        raise RecordingError(f"{name} exceeds full scale (peak {np.max(np.abs(samples)):.3g}): lower its level")
     if _longest_run(np.abs(samples.ravel()) >= 0.999) >= CLIPPED:
         raise RecordingError(
             f"{name} is clipped: {CLIPPED} samples or more in a row are at full scale; record it softer"

@@ -1,4 +1,4 @@
-"""How near a rendering is to a recording: spectra, pitch, loudness; and whether two models differ.
+"""Distance of a rendering from a recording in spectra, pitch and loudness; differences between models.
 
 Every phrase counts once, however long it is. There is no Fréchet distance: it takes an embedding, and no well-kept
 package carries the weights of one.
@@ -28,7 +28,7 @@ FEWEST_PHRASES = 6  # of fewer, even the range of all differences covers the med
 
 @dataclass(frozen=True)
 class Heard:
-    """What the analysis hears in a sound, `(frames,)` each: pitch in Hz, where there is one, loudness in dB."""
+    """The analysis of a sound, `(frames,)` each: pitch in Hz, where there is one, loudness in dB."""
 
     f0_hz: Samples
     voiced: NDArray[np.bool_]
@@ -37,7 +37,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Quality:
-    """How far one sound is from another; all but `voiced_share` are 0 where they are the same.
+    """The distance of one sound from another; all but `voiced_share` are 0 where they are the same.
 
     Pitch and loudness are compared frame by frame, over the frames in which the wanted sound has a pitch and is louder
     than `AUDIBLE_DB`; NaN where there is none.
@@ -77,7 +77,7 @@ def hear(audio: Samples) -> Heard:
         RecordingError: for samples that are no numbers; without librosa.
     """
     if not np.isfinite(audio).all():
-        raise RecordingError("a rendering has samples that are no numbers: the model's weights are broken")
+        raise RecordingError("a rendering has samples that are not numbers: the model's weights are broken")
     f0_hz, voiced = pitch_hz(audio)
     return Heard(f0_hz, voiced, loudness_db(audio))
 
@@ -104,7 +104,7 @@ def spectral_distances(wanted: Samples, given: Samples) -> tuple[float, float]:
 
 
 def quality(wanted: Samples, given: Samples, wanted_heard: Heard, given_heard: Heard) -> Quality:
-    """How far the sound `given (samples,)` is from `wanted (samples,)`, with what `hear` hears in them."""
+    """The distance of the sound `given (samples,)` from `wanted (samples,)`, both analysed by `hear`."""
     mss, lsd_db = spectral_distances(wanted, given)
     counted = wanted_heard.voiced & (wanted_heard.loudness_db > AUDIBLE_DB)
     both = counted & given_heard.voiced

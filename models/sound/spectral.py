@@ -1,4 +1,4 @@
-"""How far two sounds are apart as spectra.
+"""The distance of two sounds as spectra.
 
 Source: Engel et al., DDSP (2020); sizes and overlap of "Distilling DDSP" (Giudici et al., JAES 73, 2025).
 """

@@ -17,7 +17,7 @@ from ..errors import CheckpointError
 
 @dataclass(frozen=True)
 class Card:
-    """What is known about trained weights; losses are MSS, `validation` by step, `minutes` the training's.
+    """A record of how weights were trained; losses are MSS, `validation` by step, `minutes` the training's.
 
     `untrained` is the validation's loss of the weights it began with: random ones, heads fitted to the loudness.
     """

@@ -53,7 +53,7 @@ class Course:
         name = _patched(self.model, self.what)
         if name in TRAINED and name not in MODELS:
             base = name.partition("+")[0].rpartition("-")[0]
-            raise TrainingError(f"{name} is trained already, and training begins anew: name the model, {base}")
+            raise TrainingError(f"{name} names trained weights: to train from scratch, use {base}")
         return find(name)
 
     @property
@@ -74,7 +74,7 @@ def trained_name(model: str, what: str) -> str:
 
 
 def check(course: Course, folder: Path) -> None:
-    """What can be told before recordings are read.
+    """Check names and files, before recordings are read.
 
     Raises:
         UnknownModelError, TrainingError: as `run`.
@@ -88,7 +88,7 @@ def _file(course: Course, folder: Path) -> Path:
     """Where the weights go."""
     file = folder / f"{course.name}{SUFFIX}"
     if file.exists() and not file.with_suffix(".run").exists():
-        raise TrainingError(f"{file} is there already: remove it to train again, or name another folder with -o")
+        raise TrainingError(f"{file} exists already: remove it to train again, or name another folder with -o")
     return file
 
 
@@ -153,7 +153,7 @@ def _error_db(model: Family, rounded: dict[str, Tensor], state: dict[str, Tensor
 
 
 def _about(course: Course, data: DataSet, teacher: Family | None) -> str:
-    """What a kept run must be about to be gone on with: the same recordings, the same teacher."""
+    """The identity of a run, without which a kept one is not resumed: the same recordings, the same teacher."""
     digest = hashlib.sha256()
     for phrase in (*data.train, *data.validation):
         digest.update(phrase.audio.tobytes() + phrase.f0_hz.tobytes() + phrase.loudness_db.tobytes())

@@ -1,4 +1,4 @@
-"""What a model learns from: recordings cut into phrases, with their features, in three parts that share no phrase.
+"""The data of a training: recordings cut into phrases, with their features, in three parts that share no phrase.
 
 A folder of .wav or .flac files, or an instrument's made-up phrases, which are written as such a folder first.
 """
@@ -149,7 +149,7 @@ def _pieces(file: Path) -> Iterator[tuple[float, Samples]]:
     samples = read_recording(file)
     size, shortest = int(SECONDS * SAMPLE_RATE), int(SHORTEST * SAMPLE_RATE)
     if len(samples) < shortest:
-        raise RecordingError(f"{file} lasts {len(samples) / SAMPLE_RATE:.2f} s: a phrase has {SHORTEST:g} s at least")
+        raise RecordingError(f"{file} lasts {len(samples) / SAMPLE_RATE:.2f} s: a phrase needs at least {SHORTEST:g} s")
     for start in range(0, len(samples) - shortest + 1, size):
         piece = samples[start : start + size]
         yield start / SAMPLE_RATE, piece[: len(piece) // HOP * HOP]
@@ -191,7 +191,9 @@ def parallel(work: Callable, jobs: list) -> Iterator:
         try:
             yield from pool.map(work, jobs)
         except BrokenProcessPool as error:
-            raise DataError("a process was killed, maybe for want of memory: what is done is kept, go on") from error
+            raise DataError(
+                "a worker process was killed (out of memory?): finished work is kept; run the command again"
+            ) from error
 
 
 def _split(phrases: list[Phrase], about: str, licence: str) -> DataSet:
@@ -199,8 +201,8 @@ def _split(phrases: list[Phrase], about: str, licence: str) -> DataSet:
     held = max(1, round(SHARE * len(phrases)))
     if len(phrases) < 2 * held + 1:
         raise DataError(
-            f"{len(phrases)} phrases of {SECONDS:g} s are too few to learn from, to validate and to test: 3 at least, "
-            f"{3 * SECONDS:g} s of sound"
+            f"{len(phrases)} phrases of {SECONDS:g} s are too few for training, validation and test: give "
+            f"at least 3, {3 * SECONDS:g} s of sound"
         )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(phrases))
     shuffled = [phrases[index] for index in order]

@@ -26,7 +26,7 @@ METHODS = {"audio": "ad", "control": "cd"}
 
 
 class Teacher:
-    """What a trained model does with some phrases."""
+    """A trained model's sound and controls for some phrases, each computed once."""
 
     def __init__(self, model: Family, phrases: Sequence[Phrase]) -> None:
         self.model, self.phrases = model.eval(), phrases

@@ -55,7 +55,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train, and on what clips."""
+    """The length of a training, and its clips."""
 
     steps: int
     batch: int = 8
@@ -70,7 +70,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run has come to: the losses of its steps so far and, by step, those of the validation."""
+    """The state of a run: the losses of its steps so far and, by step, those of the validation."""
 
     losses: list[float]
     validation: dict[int, float]
@@ -118,8 +118,8 @@ def train(
         value = _step(model, optimizer, parameters, draw(data.train, plan, step, model), loss)
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss or its gradient is {value} at step {step}: {file} holds the run as it was before; "
-                "begin anew with another --seed and -o"
+                f"the loss or its gradient is {value} at step {step}: {file} holds the run before that step; "
+                "train again with another --seed and another folder (-o)"
             )
         schedule.step()
         so_far.losses.append(value)
@@ -277,7 +277,7 @@ def _resume(file: Path, run: str, model: Family, optimizer, schedule) -> Trained
             optimizer.load_state_dict(saved["optimizer"])
             schedule.load_state_dict(saved["schedule"])
     except Exception as error:
-        raise TrainingError(f"{file} can't be read, remove it to begin anew: {error!r}") from error
+        raise TrainingError(f"{file} can't be read: {error!r}; remove it to train from scratch") from error
     if found != run:
         raise TrainingError(f"{file} holds another run ({found}), not ({run}): name another folder with -o")
     return so_far

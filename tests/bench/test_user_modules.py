@@ -185,7 +185,7 @@ def test_a_module_without_weights_is_not_described_by_a_hash_of_nothing() -> Non
         (["export", "amp:build", "--block", "100"], "a block of 100 samples is not a whole number of hops of 64"),
         (["export", "amp:later"], "has no later: name a function in it"),
         (["export", "hpn:reduced"], "hpn-reduced is the name of one of Tonearm's models"),
-        (["deploy", "amp:build", "--board", "loopback"], "is not a bundle yet: tonearm export amp:build"),
+        (["deploy", "amp:build", "--board", "loopback"], "is not exported yet: run tonearm export amp:build"),
     ],
 )
 def test_what_does_not_go_with_a_module_of_ones_own_is_said(tmp_path: Path, arguments: list[str], said: str) -> None:

@@ -310,7 +310,7 @@ def test_external_data_from_elsewhere_is_refused(amp: Path, tmp_path: Path, plac
 def test_what_is_no_bundle_is_not_replaced_and_a_bundle_is(amp: Path, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "thesis.txt").write_text("years of work")
-    with pytest.raises(ExportError, match="own is there and is no bundle"):
+    with pytest.raises(ExportError, match="own exists and is not a bundle"):
         bring(amp, tmp_path / "own")
     assert (tmp_path / "own" / "thesis.txt").read_text() == "years of work"
     first = bring(amp, tmp_path / "other").bundle

@@ -65,7 +65,7 @@ def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "new.safetensors").write_bytes(b"precious")
-    with pytest.raises(CheckpointError, match=r"new\.safetensors is there already: remove it, or use another name"):
+    with pytest.raises(CheckpointError, match=r"new\.safetensors exists already: remove it, or use another name"):
         convert(GOLDEN, tmp_path / "new.safetensors")
     assert (tmp_path / "new.safetensors").read_bytes() == b"precious"
 
@@ -73,7 +73,10 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"weight": torch.zeros(1), "decoder.a": torch.zeros(1)}, "holds weights of no model there is: weight$"),
+        (
+            {"weight": torch.zeros(1), "decoder.a": torch.zeros(1)},
+            "holds weights that belong to no known model: weight$",
+        ),
         ({"decoder.a": torch.tensor(float("nan"))}, "not finite"),
         ([1], "holds no named tensors"),
     ],

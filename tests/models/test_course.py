@@ -80,7 +80,7 @@ def test_teacher_and_students_are_trained_on_a_folder_of_recordings_and_can_be_e
     assert {path.suffix for path in file.parent.iterdir()} == {".safetensors", ".json"}
     assert load("ddx7-reduced-flute", file).parameters_by_part() == load("ddx7-reduced-flute").parameters_by_part()
     again = tonearm("train", "ddx7-reduced-flute", "--data", takes, *SHORT, status=1).stderr.splitlines()[-1]
-    assert again == f"tonearm: {file} is there already: remove it to train again, or name another folder with -o"
+    assert again == f"tonearm: {file} exists already: remove it to train again, or name another folder with -o"
 
 
 def test_a_teacher_that_nobody_has_trained_is_asked_for(takes: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_student_of_ones_own_recordings_can_learn_from_a_teacher_that_comes_al
     [
         (
             ("train", "hpn-reduced-flute+cd"),
-            "hpn-reduced-flute+cd is trained already, and training begins anew: name the",
+            "hpn-reduced-flute+cd names trained weights: to train from scratch, use",
         ),
         (
             ("distill", "hpn-reduced", "--method", "audio", "--teacher", "wavetable-full-flute"),
@@ -150,7 +150,7 @@ def test_a_clip_that_is_none_is_wrong_usage(takes: Path, seconds: str) -> None:
         (np.zeros(SAMPLE_RATE), SAMPLE_RATE, "is silent"),
         (np.clip(50 * tone(np.full(SAMPLE_RATE, 100.0)), -1, 1), SAMPLE_RATE, "is clipped"),
         (tone(np.full(SAMPLE_RATE, 200.0)), 44_100, "has 1 channel at 44100 Hz, a model needs 1 channel at 16000 Hz"),
-        (np.full(SAMPLE_RATE, np.nan), SAMPLE_RATE, "has samples that are no numbers"),
+        (np.full(SAMPLE_RATE, np.nan), SAMPLE_RATE, "has samples that are not numbers"),
     ],
 )
 def test_bad_recordings_are_refused_by_name(takes: Path, samples: np.ndarray, rate: int, said: str) -> None:

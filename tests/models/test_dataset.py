@@ -138,7 +138,7 @@ def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
 
 def test_too_few_phrases_for_three_parts_are_refused(takes: Path, cache: Path, tmp_path: Path) -> None:
     shutil.copy(takes / "a.wav", tmp_path / "a.wav")
-    with pytest.raises(DataError, match=r"2 phrases of 8 s are too few .*: 3 at least"):
+    with pytest.raises(DataError, match=r"2 phrases of 8 s are too few .*: give at least 3, 24 s"):
         folder_data(tmp_path, quiet, cache)
 
 
@@ -155,7 +155,7 @@ def written(samples: Sequence[float] | np.ndarray, rate: int = SAMPLE_RATE):
         (written(np.sign(tone(np.full(16_000, 220.0)))), "is clipped"),
         (written(np.full((16_000, 2), 0.1)), "has 2 channels .*: ffmpeg -i "),
         (written(np.full(44_100, 0.1), 44_100), "has 1 channel at 44100 Hz.*: ffmpeg -i "),
-        (written(tone(np.full(15_999, 220.0))), "lasts 1.00 s: a phrase has 1 s at least"),
+        (written(tone(np.full(15_999, 220.0))), "lasts 1.00 s: a phrase needs at least 1 s"),
         (written([]), "has 0 samples"),
     ],
 )

@@ -160,8 +160,8 @@ def spoilt(how: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("not a number", "a.wav has samples that are no numbers"),
-        ("infinite", "a.wav has samples that are no numbers"),
+        ("not a number", "a.wav has samples that are not numbers"),
+        ("infinite", "a.wav has samples that are not numbers"),
         ("clipped", "a.wav is clipped: 8 samples or more in a row are at full scale"),
         ("silent", "a.wav is silent: no sample is above -80 dB of full scale"),
     ],
@@ -175,7 +175,7 @@ def test_a_recording_that_tells_nothing_is_refused_by_name(tmp_path: Path, how: 
 @pytest.mark.parametrize("samples", [0, 1, 1023])
 def test_a_recording_without_a_period_is_refused(tmp_path: Path, samples: int) -> None:
     soundfile.write(tmp_path / "a.wav", tone(np.full(samples, 440.0)), SAMPLE_RATE)
-    with pytest.raises(RecordingError, match=f"a.wav has {samples} samples: a pitch needs 1024"):
+    with pytest.raises(RecordingError, match=f"a.wav has {samples} samples: pitch tracking needs at least 1024"):
         read_recording(tmp_path / "a.wav")
 
 

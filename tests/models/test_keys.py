@@ -58,8 +58,8 @@ def test_a_checkpoint_of_the_ddx7_repository_fits(tmp_path: Path, state: dict[st
         (["model.decoder.a", "decoder.a"], r"mixes two models, under no prefix and model\.\*: save one"),
         (["net.0.a", "decoder.b"], r"under no prefix and net\.\*"),
         (["model.net.0.a", "model.synth.b"], r"under model\.\* and model\.net\.\*"),
-        (["decoder.a", "decoder._orig_mod.a"], r"mixes two models: decoder\._orig_mod\.a is there under another name"),
-        (["teacher.decoder.a", "teacher.synth.a"], "holds a teacher and no model that it taught"),
+        (["decoder.a", "decoder._orig_mod.a"], r"mixes two models: decoder\._orig_mod\.a appears under two names"),
+        (["teacher.decoder.a", "teacher.synth.a"], "holds a teacher but no student"),
     ],
 )
 def test_two_models_in_one_file_are_refused_by_their_prefixes(tmp_path: Path, keys: list[str], said: str) -> None:

@@ -97,7 +97,7 @@ def test_a_tensor_larger_than_what_the_file_holds_is_refused(tmp_path: Path, dec
 def test_a_file_whose_tensors_all_lie_upon_each_other_is_refused(tmp_path: Path) -> None:
     base = torch.zeros(10_000)
     torch.save({f"weight.{index}": base for index in range(100)}, tmp_path / "many.pt")
-    with pytest.raises(CheckpointError, match=r"many\.pt declares more weights than it can hold"):
+    with pytest.raises(CheckpointError, match=r"many\.pt declares more weights than the file can hold"):
         read_checkpoint(tmp_path / "many.pt")
 
 

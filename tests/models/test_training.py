@@ -93,7 +93,7 @@ def test_a_damaged_run_is_named(tmp_path: Path, saved: object) -> None:
     (tmp_path / "0.run").write_bytes(b"no run at all")
     if saved is not None:
         torch.save(saved, tmp_path / "0.run")
-    with pytest.raises(TrainingError, match=r"0\.run can't be read, remove it to begin anew"):
+    with pytest.raises(TrainingError, match=r"0\.run can't be read: .*; remove it to train from scratch"):
         trained(tmp_path)
 
 
