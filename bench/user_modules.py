@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.bundle import Provenance
-from .commands.arguments import plain_name
 from .errors import BenchError
+from .names import plain_name
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from typing import Any
 
 Commands = argparse._SubParsersAction
@@ -95,8 +94,3 @@ def seconds(text: str) -> float:
     if not 0 < float(text) < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no length of time")
     return float(text)
-
-
-def plain_name(text: str) -> str:
-    """A bundle's name made of a file's or a module's: what is no letter or digit becomes a hyphen."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("._+-") or "own"

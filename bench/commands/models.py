@@ -14,8 +14,9 @@ from ...models.training.cards import last_validation, read_card
 from ...runtime.bundle import Bundle
 from .. import bundles
 from ..errors import BenchError
+from ..names import plain_name
 from ..output.console import Report, out, plain_table, say, stage
-from .arguments import Commands, add_command, natural, pair, plain_name, positive, size
+from .arguments import Commands, add_command, natural, pair, positive, size
 
 if TYPE_CHECKING:
     from rich.table import Table

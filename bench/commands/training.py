@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from ...models.training.phrases import INSTRUMENTS, SECONDS
 from .. import bundles
+from ..names import plain_name
 from ..output.console import Report, out, say, stage
-from .arguments import Commands, add_command, natural, plain_name, positive
+from .arguments import Commands, add_command, natural, positive
 
 if TYPE_CHECKING:
     from ...models.training.dataset import DataSet

@@ -11,7 +11,7 @@ import pandas
 from ..results.columns import BURST, PACED, TIME
 from ..results.pooling import Row, boards
 from ..stats.step_times import Ratio, compare_cases, noise
-from ..sweep.smallest_block import verdict
+from ..stats.verdict import verdict
 
 if TYPE_CHECKING:
     from ..results.frames import Results

@@ -12,8 +12,8 @@ from ..output.numbers import digits
 from ..output.page import Figure, Part, Table
 from ..output.plots import GREY
 from ..results.columns import INSTRUCTIONS, PACED, TIME
+from ..stats.node_parts import parts
 from ..stats.step_times import ticks
-from ..sweep.profile import parts
 from .notes import reading, weights_lines
 from .part_plots import LADDER, PARTS, Row, cost_plot, lines, memory_plot, parts_plot, spread_plot, watched_plot
 from .report import Board, columns, rows

@@ -10,8 +10,8 @@ from ...device.facts import printable
 from ..output.console import count
 from ..output.numbers import duration
 from ..results.columns import INSTRUCTIONS, PACED, TIME
+from ..stats.node_parts import parts
 from ..stats.step_times import steps_needed
-from ..sweep.profile import parts
 from .slow_steps import sentence, together
 
 if TYPE_CHECKING:

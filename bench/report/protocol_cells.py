@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..results.store import INSTRUCTIONS
-from ..sweep.cases import TORCH
-from ..sweep.plan import PROTOCOLS
+from ..results.columns import INSTRUCTIONS, PROTOCOLS, TORCH
 
 if TYPE_CHECKING:
-    from ..results.store import Results
+    from ..results.frames import Results
 
 
 class Cell(NamedTuple):

@@ -14,13 +14,12 @@ from ..output import markdown
 from ..output.console import plain_table
 from ..output.markdown import safe
 from ..output.numbers import digits
+from ..results.columns import DDX7, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
 from ..stats.step_times import REPEATS, compare_cases
-from ..sweep.cases import ONNXRUNTIME, TORCH
-from ..sweep.protocols import DDX7, PAPER, THREADS
 from .protocol_cells import Cell, cells
 
 if TYPE_CHECKING:
-    from ..results.store import Results
+    from ..results.frames import Results
 
 PUBLISHED = (
     (256, "0.079 (0.005)", "0.231 (0.0124)"),
@@ -198,7 +197,7 @@ def _weights(part: Sequence[Cell]) -> list[str]:
 
 
 def _left_out(part: Sequence[Cell]) -> list[str]:
-    left = [str(threads) for threads in THREADS if threads > part[0].cores > 0]
+    left = [str(threads) for threads in PAPER_THREADS if threads > part[0].cores > 0]
     return [f"{part[0].board} has {part[0].cores} core(s): {', '.join(left)} threads are left out."] if left else []
 
 

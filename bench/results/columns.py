@@ -13,7 +13,10 @@ from ..stats.step_times import (PERCENTILES, percentile_name)
 # A machine whose virtual clock counts instructions; everything else counts time.
 INSTRUCTIONS = "instructions"
 TIME = "time"
-BURST, PACED = "burst", "paced"
+MODES = BURST, PACED = "burst", "paced"
+ENGINES = ONNXRUNTIME, TORCH = "onnxruntime", "torch"
+PROTOCOLS = DDX7, PAPER = "ddx7", "paper"  # published ones
+PAPER_THREADS = (1, 2, 4)  # of the paper's harness
 BUFFERS = (2, 3, 4)
 STAGES = ("python", "numpy", "buffers", "onnxruntime", "session")
 PARTS = ("decoder", "synth", "reverb")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .columns import ONNXRUNTIME
 from ..errors import ResultsError
 from .pooling import Run
-from .rows import (ONNXRUNTIME, refusing)
+from .rows import refusing
 
 # What tells a board and its software from another of the same name.
 FACTS = ("hostname", "model", "cpu", "kernel")

@@ -12,12 +12,10 @@ import numpy as np
 from ...runtime.measure import COUNTERS
 from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ...runtime.telemetry import PRESSURES
-from .columns import (BUFFERS, BURST, CASE_COLUMNS, INSTRUCTIONS, NAMES, PACED, PARTS, STAGES, TIME)
+from .columns import (BUFFERS, BURST, CASE_COLUMNS, INSTRUCTIONS, NAMES, ONNXRUNTIME, PACED, PARTS, STAGES, TIME)
 from ..errors import ResultsError
 from .samples import Arrays
 from ..stats.step_times import (lateness, missed, steps_needed, summarise, ticks, xruns)
-
-ONNXRUNTIME = "onnxruntime"
 
 
 @contextlib.contextmanager

@@ -15,32 +15,17 @@ import io
 import json
 import os
 import re
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 from ...device.facts import printable
-from .columns import (INSTRUCTIONS, TIME)
 from ..errors import ResultsError
 from .frames import Results
 from .merging import joined
-from .pooling import (SAME_BOARD, SAME_CASE, Run, boards)
+from .pooling import Run
 from .rows import case_row
 from .samples import read_samples
-
-__all__ = [
-    "CASES",
-    "INSTRUCTIONS",
-    "SAME_BOARD",
-    "SAME_CASE",
-    "SAMPLES",
-    "TIME",
-    "Results",
-    "append",
-    "boards",
-    "finished",
-    "load",
-    "read_cases",
-]
 
 FORMAT = 2  # 2: paced steps, their circumstances; 1: first, bursts
 READABLE = (1, 2)
@@ -109,15 +94,20 @@ def _finish_last_line(path: Path) -> None:
         stream.write(b"\n")
 
 
-def finished(folder: Path) -> set[str]:
-    """The identities of the cases that need not be measured again: their line and their samples can be read."""
-    found = set()
-    for case in read_cases(folder):
-        path = _steps_file(folder, case["id"])
-        with contextlib.suppress(ResultsError):
-            case_row(case, read_samples(path, str(path)))
-            found.add(case["id"])
-    return found
+def finished(folder: Path, known: Set[str] = frozenset()) -> set[str]:
+    """The identities of the cases that need not be measured again: their line and their samples can be read.
+
+    `known` are those that this process has found so, or appended, and that are not looked into again.
+    """
+    return {case["id"] for case in read_cases(folder) if case["id"] in known or _is_whole(folder, case)}
+
+
+def _is_whole(folder: Path, case: dict[str, Any]) -> bool:
+    path = _steps_file(folder, case["id"])
+    with contextlib.suppress(ResultsError):
+        case_row(case, read_samples(path, str(path)))
+        return True
+    return False
 
 
 def read_cases(folder: Path) -> list[dict[str, Any]]:

@@ -26,11 +26,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
+from ...runtime.telemetry import COLUMNS as TELEMETRY
+from ...runtime.telemetry import PRESSURES
 from .step_times import lateness, missed, steps_needed
 
-# Columns of the runner's telemetry, each row one sample.
-T_NS, FREQUENCY, THROTTLED = 0, 2, 4
-PRESSURE = {"cpu pressure": 5, "memory pressure": 6, "io pressure": 7}
+PRESSURE = {f"{name} pressure": f"pressure_{name}_us" for name in PRESSURES}
 DROP = 0.95  # of the usual frequency
 NEAR_NS = 500_000_000  # telemetry further away says nothing of a step
 STALLED = 0.01  # of the time, above the usual
@@ -202,20 +202,20 @@ def _collected(arrays: Arrays, end_ns: np.ndarray) -> Arrays:
 
 def _watched(arrays: Arrays, start_ns: np.ndarray) -> Arrays:
     """What telemetry says of the time around each step."""
-    table = arrays.get("telemetry", np.empty((0, 0)))
+    table = arrays.get("telemetry", np.empty((0, len(TELEMETRY))))
     if table.shape[0] < 2:
         return {}
-    times, had = table[:, T_NS], {}
-    frequency = table[:, FREQUENCY]
+    seen = dict(zip(TELEMETRY, table.T, strict=True))
+    times, frequency, had = seen["t_ns"], seen["frequency_khz"], {}
     if not np.all(np.isnan(frequency)):
         had["frequency drop"] = _nearest(frequency <= DROP * np.nanmedian(frequency), times, start_ns)
-    looks = ~np.isnan(table[:, THROTTLED])  # one that failed says nothing: bits after it are not new
+    looks = ~np.isnan(seen["throttled"])  # one that failed says nothing: bits after it are not new
     if np.any(looks):
-        bits, at = table[looks, THROTTLED].astype(np.int64), times[looks]
+        bits, at = seen["throttled"][looks].astype(np.int64), times[looks]
         new = np.append(0, bits[1:] & ~bits[:-1])
         had["throttled"] = _nearest(bits & NOW > 0, at, start_ns) | _within(new > NOW, at, start_ns)
     for cause, column in PRESSURE.items():
-        stalled = np.diff(table[:, column], prepend=np.nan) / np.diff(times, prepend=np.nan) * 1e3  # share of the time
+        stalled = np.diff(seen[column], prepend=np.nan) / np.diff(times, prepend=np.nan) * 1e3  # share of the time
         if not np.all(np.isnan(stalled)):
             had[cause] = _within(stalled > np.nanmedian(stalled) + STALLED, times, start_ns)
     return had

@@ -140,7 +140,11 @@ def compare_cases(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Ratio:
     """How much longer a step of case b takes than one of case a: `median b / median a`, with its 95 % interval.
 
     `a` and `b` are the step times of each repeat, `(steps,)`. From three repeats of both on, the interval is that of
-    `repeat_ratio`; below, that of `ratio`, which can't know how much runs differ.
+    `repeat_ratio`. Below, it is one of steps, which can't know how much runs differ, and none below five common steps:
+
+    Moving-block bootstrap: both play the same clip, so that step i of one is paired with step i of the other, and
+    stretches of sqrt(n) steps are drawn whole, as neighbours are alike. Of a run of n > 5 000 steps each resample
+    holds 5 000, drawn from the whole run, and its deviations shrink by sqrt(5 000 / n); the ratio is that of all steps.
     """
     if min(len(a), len(b)) >= REPEATS:
         return repeat_ratio(a, b)
@@ -149,16 +153,6 @@ def compare_cases(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Ratio:
     pairs = [_same_steps(x, y) for x, y in zip(a, b, strict=False)]
     first, second = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     return _around(_median_ratio(np.concatenate(a), np.concatenate(b)), *_step_deviations(first, second))
-
-
-def ratio(a: np.ndarray, b: np.ndarray) -> Ratio:
-    """`median(b) / median(a)` of two runs `(steps,)` with a 95 % interval; without one below five common steps.
-
-    Moving-block bootstrap: both play the same clip, so that step i of one is paired with step i of the other, and
-    stretches of sqrt(n) steps are drawn whole, as neighbours are alike. Of a run of n > 5 000 steps each resample
-    holds 5 000, drawn from the whole run, and its deviations shrink by sqrt(5 000 / n); the ratio is that of all steps.
-    """
-    return _around(_median_ratio(a, b), *_step_deviations(*_same_steps(a, b)))
 
 
 def repeat_ratio(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Ratio:

@@ -17,13 +17,12 @@ from ...device.releases import TASK_SECONDS, release_path, run_task
 from ...runtime.bundle import Bundle
 from ...runtime.clip import read_arrays
 from ..output.console import one_line, say
-from ..results.columns import BURST
+from ..results.columns import BURST, INSTRUCTIONS, ONNXRUNTIME, TIME, TORCH
 from ..results.samples import Arrays, read_samples
-from ..results.store import INSTRUCTIONS, SAMPLES, TIME, append
+from ..results.store import SAMPLES, append
 from .session import Visit
 from .torch_engine import measure_here, torch_version
 
-ONNXRUNTIME, TORCH = "onnxruntime", "torch"
 FLOOR = 20_000  # empty steps: some 50 ms
 VIRTUAL_FLOOR = 200
 WARMUP = 50

@@ -15,13 +15,11 @@ from typing import Any
 from ...device.boards import is_virtual
 from ...runtime.bundle import Bundle
 from ..errors import BenchError
-from ..results.columns import BURST, PACED
-from .cases import ONNXRUNTIME, TORCH, Case
+from ..results.columns import BURST, ENGINES, MODES, ONNXRUNTIME, PACED, PROTOCOLS, TORCH
+from .cases import Case
 from .conditions import COOL_DOWN
 from .torch_engine import module_of
 
-PROTOCOLS = ("ddx7", "paper")  # published ones: see `protocol`
-MODES, ENGINES = (BURST, PACED), (ONNXRUNTIME, TORCH)
 HERE = "loopback"  # where PyTorch runs, too
 
 # Three repeats show how much runs differ, and their steps count together: 3 x 1000 are enough for p99.9 (2 995), and

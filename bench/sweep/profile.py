@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable
 from typing import Any
 
 from ...device.boards import is_virtual
@@ -13,40 +11,12 @@ from ...device.facts import printable
 from ...device.releases import TASK_SECONDS, Release, run_task
 from ...device.runtimes.provision import Site
 from ...device.ssh.connection import Connection
+from ..stats.node_parts import part_of
 
 STEPS = 100
 VIRTUAL_STEPS = 3  # instruction counts repeat, and the virtual board is slow
-OTHER = "other"
 MAX_NODES = 20_000
 MAX_NAME = 400  # characters
-# The parts of the families by the module that a node belongs to; the longest path that fits counts.
-PARTS = {
-    "scale": "decoder",  # of the controls, for the decoder
-    "synth.noise": "noise",
-    "synth.delay": "noise",  # which brings it in line with the tone
-    "synth.reverb": "reverb",
-}
-FUSED = re.compile(r"^fused |/\w+Fusion\b.*$")  # what ONNX Runtime makes of the names of nodes that it puts together
-
-
-def part_of(name: str) -> str:
-    """The part that a node belongs to, by its name.
-
-    A module's path comes first in the name of what Tonearm exports, `synth.noise/conv1d`, and of what older exporters
-    of torch did, `/synth/noise/Conv`. Of models that are none of ours the part is the outermost module.
-    """
-    modules = FUSED.sub("", name).removeprefix("/").split("/")[:-1]
-    path = ".".join(modules)
-    fitting = [known for known in PARTS if f"{path}.".startswith(f"{known}.")]
-    return PARTS[max(fitting, key=len)] if fitting else path.split(".")[0] or OTHER
-
-
-def parts(nodes: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """What each part takes, in `ns`, the largest first."""
-    sums: dict[str, int] = {}
-    for node in nodes:
-        sums[node["part"]] = sums.get(node["part"], 0) + node["ns"]
-    return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
 
 def profile_case(

@@ -16,16 +16,13 @@ from ...runtime.bundle import Bundle
 from ..errors import BenchError
 from ..output.console import Report, say
 from ..parallel import Reach
-from ..results.columns import BURST
-from .cases import ONNXRUNTIME, TORCH
-from .plan import PROTOCOLS, VIRTUAL_STEPS, Plan
+from ..results.columns import BURST, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
+from .plan import VIRTUAL_STEPS, Plan
 from .session import without_cores
 from .torch_engine import module_of, torch_version
 
-DDX7, PAPER = PROTOCOLS
 LATENCIES_MS = (256, 128, 64, 32, 16, 8, 4)
 BUFFERS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-THREADS = (1, 2, 4)
 CALLS = 100
 SAMPLE_RATE = 16_000
 FIELDS = ("blocks", "threads", "modes", "engines", "steps", "seconds")
@@ -54,7 +51,7 @@ def grid(protocol: str, name: str, bundles: Sequence[Bundle], cores: int) -> dic
     rates = sorted({bundle.sample_rate for bundle in bundles})
     if len(rates) > 1:
         raise BenchError(f"a protocol has one sample rate, the models have {', '.join(map(str, rates))} Hz")
-    threads = sorted({*THREADS} - without_cores(name, THREADS, cores)) if protocol == PAPER else [1]
+    threads = sorted({*PAPER_THREADS} - without_cores(name, PAPER_THREADS, cores)) if protocol == PAPER else [1]
     return {
         "blocks": blocks(protocol, rates[0]),
         "threads": tuple(threads),

@@ -16,8 +16,9 @@ from ...runtime.check import check_bundle
 from ..errors import EngineError, ResultsError
 from ..output.console import Report, one_line, say, say_without_bars
 from ..parallel import Reach, check
+from ..results.columns import ONNXRUNTIME
 from ..results.store import finished, read_cases
-from .cases import ONNXRUNTIME, Case, Key, identity, measure
+from .cases import Case, Key, identity, measure
 from .conditions import Conditions
 from .estimate import Estimate, about
 from .plan import Plan, cases_of, check_plan
@@ -154,6 +155,7 @@ class _Tour:
         self.tally, self.plan, self.conditions, self.report = tally, plan, conditions, report
         self.what = f"sweep of {len(tally.cases)} cases", new_token()
         self.profiled: set[tuple[str, int, int]] = set()
+        self.whole: set[str] = set()  # cases in the results that need not be measured again
         self.estimate, self.spent, self.logged = Estimate(), 0.0, time.monotonic()
 
     def go_on(self, connection: Connection) -> None:
@@ -170,8 +172,8 @@ class _Tour:
             self._measure_all(there, self._todo(there))
 
     def _todo(self, there: Visit) -> list[Case]:
-        done, left = finished(self.plan.output), self.tally.left()
-        todo = [case for case in left if identity(there, case) not in done]
+        self.whole, left = finished(self.plan.output, self.whole), self.tally.left()
+        todo = [case for case in left if identity(there, case) not in self.whole]
         self.tally.kept = len(left) - len(todo)
         if self.plan.profile:
             self._find_profiles(there, left, todo)

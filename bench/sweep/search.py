@@ -20,6 +20,7 @@ from ..errors import BenchError, ResultsError
 from ..output.console import Report, one_line, plain_table, say
 from ..parallel import Reach
 from ..results.store import finished
+from ..stats.verdict import BUFFERS, ENOUGH, Verdict
 from .cases import Case, identity, kept, measure
 from .conditions import Conditions
 from .estimate import Estimate, about
@@ -27,7 +28,7 @@ from .plan import Plan
 from .reconnect import PATIENCE, with_patience
 from .run import Swept
 from .session import Visit, check_there, visit, without_cores
-from .smallest_block import BUFFERS, ENOUGH, SECONDS, Found, Verdict, all_cases, find
+from .smallest_block import SECONDS, Found, all_cases, find
 
 HEADINGS = ("model", "threads", "smallest block", "ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
 NOT_SUPPORTED = f"n < {ENOUGH}"
@@ -99,7 +100,7 @@ class _Hunt:
     def go_on(self, connection: Connection) -> None:
         """Search what is left, over this connection."""
         fewest, folder = min(self.plan.threads), self.plan.output
-        self.done |= finished(folder)
+        self.done |= finished(folder, self.done)
         with visit(connection, self.what, self.bundles, fewest, folder, self.conditions, self.report) as there:
             many = without_cores(self.name, (threads for _, threads in self.left), there.site.facts["cores"])
             self.left = [what for what in self.left if what[1] not in many]

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tasks import finish, refuse
-from tonearm.bench.sweep.profile import MAX_NODES, parts, profile_case
+from tonearm.bench.stats.node_parts import parts
+from tonearm.bench.sweep.profile import MAX_NODES, profile_case
 from tonearm.device.errors import AgentError
 from tonearm.device.loopback import serve
 from tonearm.device.releases import Release, install

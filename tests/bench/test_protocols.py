@@ -23,8 +23,8 @@ from tonearm.bench.report.protocol_tables import (
     gain,
     tables,
 )
-from tonearm.bench.results.store import INSTRUCTIONS, TIME
-from tonearm.bench.sweep.protocols import DDX7, PAPER, blocks, grid
+from tonearm.bench.results.columns import DDX7, INSTRUCTIONS, PAPER, TIME
+from tonearm.bench.sweep.protocols import blocks, grid
 from tonearm.models.catalogue import resolve
 from tonearm.runtime.bundle import Bundle
 

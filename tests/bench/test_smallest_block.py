@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tonearm.bench.stats.step_times import steps_needed, ticks
+from tonearm.bench.stats.verdict import fixed_cost, limit, verdict
 from tonearm.bench.sweep.cases import Case
 from tonearm.bench.sweep.search import remarks, table
-from tonearm.bench.sweep.smallest_block import Found, find, first_that_fits, fixed_cost, limit, paced_case, verdict
+from tonearm.bench.sweep.smallest_block import Found, find, first_that_fits, paced_case
 from tonearm.runtime.bundle import Bundle
 
 RATE, BLOCK, BUDGET = 16_000, 64, 4e6

@@ -13,10 +13,9 @@ import pytest
 from places import GOLDEN
 from tonearm.bench.errors import EngineError
 from tonearm.bench.report.protocol_tables import protocol_markdown, protocol_tables
-from tonearm.bench.results.store import TIME, append, load
-from tonearm.bench.sweep.cases import BURST, ONNXRUNTIME, TORCH
+from tonearm.bench.results.columns import BURST, DDX7, ONNXRUNTIME, TIME, TORCH
+from tonearm.bench.results.store import append, load
 from tonearm.bench.sweep.plan import Plan
-from tonearm.bench.sweep.protocols import DDX7
 from tonearm.bench.sweep.run import Swept, sweep
 from tonearm.bench.sweep.torch_engine import measure_here, module_of, torch_version
 from tonearm.bench.sweep.torch_stream import TorchStream

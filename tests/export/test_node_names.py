@@ -8,7 +8,7 @@ import onnx
 import onnx.parser
 import pytest
 import torch
-from tonearm.bench.sweep.profile import part_of
+from tonearm.bench.stats.node_parts import part_of
 from tonearm.export.graph import trace
 from tonearm.export.names import name_nodes
 from tonearm.export.streaming import Signals, StreamingModule

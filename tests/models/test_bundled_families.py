@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from places import GOLDEN
 from streams import HOP, clips, full_scale_error
-from tonearm.bench.sweep.profile import part_of
+from tonearm.bench.stats.node_parts import part_of
 from tonearm.export.streaming import Signals, render
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
