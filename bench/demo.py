@@ -19,7 +19,7 @@ from .errors import BenchError
 from .output.console import out, say, stage
 from .render import render_on
 from .report.html import write_html
-from .report.report import terminal_tables
+from .report.terminal import terminal_tables
 from .results.columns import BURST
 from .results.store import load as load_results
 from .sweep.plan import Plan

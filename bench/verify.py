@@ -19,6 +19,7 @@ from .bundles import export_model, needing_extra
 from .errors import BenchError
 from .fidelity import Difference, difference
 from .output.console import Report
+from .output.tables import Table, markdown
 from .render import render_on
 
 if TYPE_CHECKING:
@@ -140,10 +141,7 @@ def table(chains: Sequence[Chain]) -> str:
     """As Markdown, which is readable as it is."""
     headings = ["model", "compared with", *chains[0].links]
     rows = [[chain.model, chain.truth, *(str(link or "-") for link in chain.links.values())] for chain in chains]
-    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [headings, *rows]]
-    rule = ["-" * width for width in widths]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
+    return markdown(Table("", headings, rows, texts=headings))
 
 
 def check(chains: Sequence[Chain]) -> None:

@@ -7,7 +7,8 @@ import argparse
 from ...device import releases
 from ...device.boards import board
 from ...device.turn import turn
-from ..output.console import out, plain_table, stage
+from ..output.console import out, stage
+from ..output.tables import Table
 from .arguments import Commands, add_command
 
 
@@ -39,7 +40,7 @@ def _releases(options: argparse.Namespace) -> None:
         )
         for entry in state["releases"]
     ]
-    out.print(plain_table(("release", "MB", "proven there", ""), rows, ("release", "proven there", "")))
+    out.print(Table("", ("release", "MB", "proven there", ""), rows, texts=("release", "proven there", "")))
 
 
 def add_rollback(actions: Commands) -> None:

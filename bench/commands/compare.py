@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...device.facts import printable
 from .. import bundles
 from ..errors import BenchError
-from ..output.console import Report, out, plain_table, say, stage
+from ..output.console import Report, out, say, stage
 from .arguments import Commands, add_command, positive
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def _print(told: Told) -> None:
     for line in told.findings:
         out.print(line, soft_wrap=True)
     for table in told.tables:
-        out.print(plain_table(table.headings, table.rows, table.headings[:1]))
+        out.print(table)
     for line in told.notes:
         out.print(line, soft_wrap=True)
     if told.paired:
-        out.print(plain_table(told.paired.headings, told.paired.rows, ("",)))
+        out.print(told.paired)
         out.print(told.paired_note, soft_wrap=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BenchError
-from ..output.console import count, out, plain_table, say
+from ..output.console import out, say
+from ..output.numbers import count, digits
+from ..output.tables import Table
 from .arguments import Commands, add_command
 
 if TYPE_CHECKING:
@@ -55,8 +57,8 @@ def _gate(options: argparse.Namespace) -> None:
     gated = gate(old, new, options.different)
     told = [change for change in gated.changes if change.verdict != SAME]
     if told:
-        headings = ["case", "measure", "old", "new", "change", "allowed", ""]
-        out.print(plain_table(headings, map(_cells, told), ("case", "measure", "")))
+        headings = ["case", "measure", "old", "new", "change", "allowed", "verdict"]
+        out.print(Table("", headings, list(map(_cells, told)), texts=("case", "measure", "verdict")))
     _remark(gated, options)
     text = _summary(gated)
     if gated.only_old or any(change.verdict in WORSE for change in told):
@@ -76,7 +78,7 @@ def _cells(change: Change) -> list[str]:
     from ..compare.gate import MEASURES, MISSES
 
     unit, scale = _unit(change)
-    values = [f"{value / scale:.4g}" for value in (change.old, change.new)]
+    values = [digits(value / scale, 4) for value in (change.old, change.new)]
     what, points = f"{MEASURES[change.measure]} ({unit})", " points" if change.measure == MISSES else ""
     return [change.case, what, *values, f"{change.ratio - 1:+.2%}{points}", _allowed(change), change.verdict]
 

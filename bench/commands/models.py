@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...device.facts import printable
 from ...models.catalogue import TRAINED, resolve, variant_name
@@ -15,12 +14,9 @@ from ...runtime.bundle import Bundle
 from .. import bundles
 from ..errors import BenchError
 from ..names import plain_name
-from ..output.console import Report, out, plain_table, say, stage
+from ..output.console import Report, out, say, stage
+from ..output.tables import Table
 from .arguments import Commands, add_command, natural, pair, positive, size
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
 
 MODELS_NOTES = """full: the teacher; reduced: the student; decoder, synth, reverb: parameters
 MMAC/s: million multiply-accumulates a second of audio, decoder+synth+reverb, in blocks of 64 samples (sines and table
@@ -44,7 +40,7 @@ def add_models(commands: Commands) -> None:
 def _models(options: argparse.Namespace) -> None:
     headings = ("model", "decoder", "synth", "reverb", "MMAC/s", "past", "latency", "kB")
     rows = [_weighed(name, weighed) for name, weighed in read_footprints().items()]
-    out.print(plain_table(headings, rows, ("model",)))
+    out.print(Table("", headings, rows, texts=("model",)))
     out.print(MODELS_NOTES.format(weights=resolve("hpn-full").provenance.text), soft_wrap=True)
     out.print(_trained_table())
     out.print(TRAINED_NOTES, soft_wrap=True)
@@ -61,7 +57,7 @@ def _trained_table() -> Table:
         last = last_validation(card)
         figures = (f"{card.minutes:.0f}", f"{last:.2f}", f"{last / card.untrained:.0%}")
         rows.append((name, how, str(card.steps), *figures, f"{file.stat().st_size / 1000:.0f}"))
-    return plain_table(headings, rows, ("trained", "how"))
+    return Table("", headings, rows, texts=("trained", "how"))
 
 
 def _weighed(name: str, weighed: Footprint) -> tuple[str, ...]:

@@ -42,15 +42,16 @@ def add_report(commands: Commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from ..report import report
-    from ..results import store
+    from ..report.markdown import markdown
+    from ..report.terminal import terminal_tables
+    from ..results.store import load
 
     _check_files(options)
-    found = store.load(*options.results, different=options.different)
+    found = load(*options.results, different=options.different)
     if options.markdown == STANDARD_OUTPUT:
-        out.print(report.markdown(found), soft_wrap=True)
+        out.print(markdown(found), soft_wrap=True)
     else:
-        for part in report.terminal_tables(found):
+        for part in terminal_tables(found):
             out.print(part)
     for path in _write(found, options):
         say(f"wrote {path}")
@@ -70,7 +71,7 @@ def _write(found: Results, options: argparse.Namespace) -> list[Path]:
     """The files that were asked for."""
     written: list[Path] = []
     if options.markdown and options.markdown != STANDARD_OUTPUT:
-        from ..report.report import markdown
+        from ..report.markdown import markdown
 
         options.markdown.write_text(markdown(found), encoding="utf-8")
         written.append(options.markdown)

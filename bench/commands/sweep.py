@@ -179,7 +179,7 @@ def _all_blocks(plan: Plan) -> tuple[Plan, list[Bundle]]:
 
 
 def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
-    from ..report.report import terminal_tables
+    from ..report.terminal import terminal_tables
     from ..results import store
     from ..sweep import run
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..output.page import Table
+from ..output.numbers import number
+from ..output.tables import Table
 from ..results.columns import BURST, INSTRUCTIONS, TIME
 from ..stats.step_times import REPEATS
 
@@ -40,11 +41,6 @@ FEW = (
 INTERVALS = f"intervals: 95 %, of {REPEATS} runs or more; of p99.9 at least 90 %, as if steps were independent"
 
 
-def number(value: float) -> str:
-    """Three digits that count; whole from 1000 on."""
-    return f"{value:.0f}" if value >= 1000 or value == int(value) else f"{value:.3g}"
-
-
 def cost_tables(labels: Sequence[str], costs: Sequence[Row]) -> list[Table]:
     """A table for each board, a column for each model, of the rows of `compare_costs.block_costs`."""
     boards = dict.fromkeys(row["board"] for row in costs)
@@ -62,7 +58,7 @@ def _table(board: str, labels: Sequence[str], costs: list[Row]) -> Table:
         rows.append(_line(title + unit, name, scale, labels, first))
     if costs[0]["clock"] == TIME:
         rows.append(["smallest block", *(_each(_smallest, labels, first))])
-    return Table([f"on {board}", *labels], rows)
+    return Table("", [f"on {board}", *labels], rows, texts=(f"on {board}",))
 
 
 def _step_lines(labels: Sequence[str], by_label: dict[str, Row]) -> list[list[str]]:

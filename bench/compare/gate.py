@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BenchError
-from ..output.console import count
+from ..output.numbers import count
 from ..results.columns import INSTRUCTIONS, TIME
 from ..results.frames import Results
 from ..results.pooling import SAME_BOARD, Row

@@ -11,10 +11,10 @@ import pandas
 
 from ...models.sound.quality import AUDIBLE_DB, FEWEST_PHRASES, Difference, paired_difference
 from ...runtime.bundle import Provenance
-from ..output.console import count
-from ..output.page import Table
+from ..output.numbers import count, number
+from ..output.tables import Table
 from .comparison import PAIRED, TO_TARGET, TO_TEACHER, Comparison, Entry, differences, scores
-from .cost_text import cost_notes, cost_sentences, cost_tables, number
+from .cost_text import cost_notes, cost_sentences, cost_tables
 
 Row = dict[str, Any]
 
@@ -79,7 +79,7 @@ def tell(comparison: Comparison, table: pandas.DataFrame) -> Told:
         findings=[*_cost_findings(comparison, costs), *_findings(comparison, changes)],
         tables=_tables(comparison.entries, _records(table.drop_duplicates("model")), costs, bool(comparison.phrases)),
         notes=[NOTE, *notes],
-        paired=Table(["", *comparison.rivals()], _difference_rows(changes)) if changes else None,
+        paired=_beside("difference", comparison.rivals(), _difference_rows(changes)) if changes else None,
         paired_note=PAIRED_NOTE.format(reference=comparison.reference),
     )
 
@@ -100,8 +100,13 @@ def _tables(entries: Sequence[Entry], models: list[Row], costs: list[Row], heard
     weights = [["weights", *(_kind(entry.provenance) for entry in entries)]]
     size = [[title, *_beside_teacher([row[column] for row in models])] for column, title in WEIGHT.items()]
     sound = [[heading(m), *(_spread(row, m) for row in models)] for m in TO_TARGET + TO_TEACHER]
-    tables = [Table(["", *labels], weights + size), *cost_tables(labels, costs)]
-    return [*tables, Table(["sound", *labels], sound)] if heard else tables
+    tables = [_beside("model", labels, weights + size), *cost_tables(labels, costs)]
+    return [*tables, _beside("sound", labels, sound)] if heard else tables
+
+
+def _beside(what: str, labels: Sequence[str], rows: list[list[str]]) -> Table:
+    """A line per figure, a column per model."""
+    return Table("", [what, *labels], rows, texts=(what,))
 
 
 def _kind(weights: Provenance) -> str:

@@ -9,9 +9,8 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-import rich.box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,8 +20,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
-from rich.text import Text
 
 from ...device.facts import printable
 from ...device.turn import WAIT
@@ -127,19 +124,6 @@ def _read(question: str) -> str:
     return sys.stdin.readline()
 
 
-def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], texts: Sequence[str] = ()) -> Table:
-    """A table of cells as text, numbers to the right; `texts` are the headings of columns that are none.
-
-    Where a terminal is too narrow, cells go on in the next line: a number cut short would be another number.
-    """
-    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in texts else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
 def say(text: str, seconds: float | None = None) -> None:
     """A line for the person, on standard error."""
     took = "" if seconds is None else f"  [{seconds:.1f} s]"
@@ -150,11 +134,6 @@ def say_without_bars(text: str) -> None:
     """A line of progress for a log: off a terminal, where no bar is drawn."""
     if not err.is_terminal:
         say(text)
-
-
-def count(number: int, what: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def one_line(text: str) -> str:

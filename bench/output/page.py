@@ -9,20 +9,7 @@ from typing import Any
 
 import jinja2
 
-
-class Bold(str):
-    """A cell that is shown bold."""
-
-    bold = True
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text, below headings; the first column says what a row is about."""
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    title: str = ""
+from .tables import Table
 
 
 @dataclass(frozen=True)

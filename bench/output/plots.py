@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from .numbers import digits
 
 # At least 3:1 on white and on the dark page alike, and alternating in hue.
@@ -21,6 +23,7 @@ GREY = "#767676"
 # Matplotlib knows no colour that depends on the reader: these two become the page's.
 INK, PAPER = "#010101", "#fefefe"
 PAGE_COLOURS = {INK: "currentColor", PAPER: "Canvas"}
+POINTS = 200  # of a curve: more can't be seen
 WIDTH, HEIGHT = 4.7, 3.1  # inches of 72 units: as wide as a phone, where letters keep their size
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -117,3 +120,21 @@ def block_axis(axes: Any, blocks: Sequence[int]) -> None:
 def note(axes: Any, x: float, y: float, text: str, beside: tuple[float, float] = (3, 3), **look: Any) -> None:
     """A word inside a plot, small, beside a place in its own units."""
     axes.annotate(text, (x, y), xytext=beside, textcoords="offset points", fontsize=10, **look)
+
+
+def stacked_bars(
+    cases: Sequence[tuple[str, Sequence[tuple[float, str]]]], unit: str, label: str, marks: Sequence[float] = ()
+) -> str:
+    """Lying stacked bars of (length, colour), the name of each above it, and a mark on each."""
+    with panel(0.6 + 0.55 * len(cases)) as (figure, axes):
+        for row, (name, parts) in enumerate(cases):
+            left = np.cumsum([0.0, *(length for length, _ in parts)])
+            for start, (length, colour) in zip(left, parts, strict=False):
+                axes.barh(row, length, 0.42, start, color=colour, edgecolor=PAPER, linewidth=0.8)
+            axes.text(0, row - 0.3, name, fontsize=10, verticalalignment="bottom")
+            if marks:
+                axes.vlines(marks[row], row - 0.3, row + 0.3, color=INK, linewidth=2)
+        axes.set(ylim=(len(cases) - 0.6, -0.75), yticks=[], xlabel=unit)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlim(left=0)
+        return svg(figure, label)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..output.numbers import digits, percent
-from ..output.page import Table
+from ..output.tables import Table
 from ..results.columns import INSTRUCTIONS, NAMES, PACED
 from ..stats.step_times import PERCENTILES, steps_needed
-
-if TYPE_CHECKING:
-    from .report import Board
+from .board import Board
 
 Row = Mapping[str, Any]
 Columns = dict[str, Callable[[Row], str]]
@@ -36,7 +34,7 @@ def _filled(title: str, columns: Columns, rows: Sequence[Row]) -> Table:
     texts = {heading: [text(row) for row in rows] for heading, text in columns.items()}
     texts = {heading: cells for heading, cells in texts.items() if set(cells) != {NONE}}
     names = [row["name"] for row in rows]
-    return Table(["case", *texts], list(zip(names, *texts.values(), strict=True)), title)
+    return Table(title, ["case", *texts], list(zip(names, *texts.values(), strict=True)))
 
 
 def _number(column: str, unit: float = 1, form: str = ".3f") -> Callable[[Row], str]:

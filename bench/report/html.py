@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..output import page
-from ..output.page import Bold, Part, write_page
+from ..output.page import write_page
 from ..results.columns import TIME
-from .all_parts import cost, memory, profiles, slow, spread, watched
+from .board import Board, sections
 from .full_tables import full_tables
 from .notes import granted, refused, unmeasured
+from .parts.cost import cost
+from .parts.memory import memory
+from .parts.profile import profiles
+from .parts.slow import slow
+from .parts.spread import spread
+from .parts.watched import watched
 from .protocol_cells import cells
 from .protocol_tables import tables
-from .report import Board, sections
 
 if TYPE_CHECKING:
     from ..results.frames import Results
 
+# In the order of the page: each takes a board and makes a `Part`, or None where there is nothing to show.
 PARTS = (cost, spread, slow, memory, watched, profiles)
 
 
@@ -30,21 +34,9 @@ def write_html(results: Results, path: Path, sounds: dict[str, Path] | None = No
         "report.html.j2",
         path,
         boards=[_section(board) for board in sections(results)],
-        protocols=_protocols(results),
+        protocols=tables(cells(results)),
         sounds=audio,
     )
-
-
-def _protocols(results: Results) -> list[Part]:
-    return [
-        Part(each.title, tables=[page.Table(each.headings, _bold(each.rows))], notes=each.notes)
-        for each in tables(cells(results))
-    ]
-
-
-def _bold(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """What is between `**` as bold; all else is plain."""
-    return [[Bold(cell[2:-2]) if cell[:2] == "**" else cell for cell in row] for row in rows]
 
 
 def _section(board: Board) -> dict[str, Any]:

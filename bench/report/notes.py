@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...device.facts import printable
-from ..output.console import count
-from ..output.numbers import duration
+from ..output.numbers import count, duration
 from ..results.columns import INSTRUCTIONS, PACED, TIME
 from ..stats.node_parts import parts
 from ..stats.step_times import steps_needed
+from .board import Board, Row
 from .slow_steps import sentence, together
-
-if TYPE_CHECKING:
-    from .report import Board
-
-Row = Mapping[str, Any]
 
 CLOCKS = {
     INSTRUCTIONS: (

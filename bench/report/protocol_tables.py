@@ -5,27 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
-from ..output import markdown
-from ..output.console import plain_table
-from ..output.markdown import safe
-from ..output.numbers import digits
+from ..output.numbers import digits, mean_std, thousands
+from ..output.tables import Bold, Table
 from ..results.columns import DDX7, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
 from ..stats.step_times import REPEATS, compare_cases
-from .protocol_cells import Cell, cells
-
-if TYPE_CHECKING:
-    from ..results.frames import Results
+from .protocol_cells import Cell
 
 PUBLISHED = (
     (256, "0.079 (0.005)", "0.231 (0.0124)"),
-    (128, "0.158 (0.011)", "**0.466 (0.0229)**"),
+    (128, "0.158 (0.011)", Bold("0.466 (0.0229)")),
     (64, "0.343 (0.039)", "1.04 (0.192)"),
-    (32, "**0.637 (0.042)**", "1.88 (0.111)"),
+    (32, Bold("0.637 (0.042)"), "1.88 (0.111)"),
     (16, "1.31 (0.169)", "3.71 (0.188)"),
     (8, "2.51 (0.161)", "7.39 (0.32)"),
     (4, "5.01 (0.215)", "15.2 (1.19)"),
@@ -44,30 +36,6 @@ CONDITIONS = {
 COUNTED = "virtual: this clock counts instructions (M = million), which are no time: there is no real-time factor."
 GAIN = "PyTorch: the same model uncompiled, on this machine. Gain: ratio of the medians and its 95 % interval."
 FEW_RUNS = " It is that of one run: how much runs differ, it does not know."
-
-
-class Table(NamedTuple):
-    """Texts; one between `**` is bold."""
-
-    title: str
-    headings: list[str]
-    rows: list[list[str]]
-    notes: list[str]
-
-
-def protocol_tables(results: Results, *, styled: bool = False) -> list[RenderableType]:
-    """What was measured under protocols, for the terminal; nothing where nothing was.
-
-    Args:
-        results: as loaded.
-        styled: whether bold can be seen; otherwise it stays between `**`.
-    """
-    return [for_terminal(table, styled=styled) for table in tables(cells(results))]
-
-
-def protocol_markdown(results: Results) -> str:
-    """The same tables as Markdown, or ""."""
-    return "\n\n".join(map(as_markdown, tables(cells(results))))
 
 
 def tables(measured: Sequence[Cell]) -> list[Table]:
@@ -101,7 +69,7 @@ def _models(part: Sequence[Cell]) -> list[tuple[str, str]]:
     """Name and heading of each model, the one with most parameters first."""
     sizes = {cell.model: cell.parameters for cell in part}
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
-    return [(model, f"{model} ({count(parameters)})") for model, parameters in ordered]
+    return [(model, f"{model} ({thousands(parameters)})") for model, parameters in ordered]
 
 
 def _ddx7(part: Sequence[Cell], beside: Sequence[Cell]) -> list[Table]:
@@ -141,10 +109,10 @@ def _column(column: dict[float, Cell]) -> dict[float, str]:
     """A model's cells by latency, the smallest one in real time bold; on a virtual board counts."""
     unit = {latency: 1e6 if cell.counted else 1e6 * latency for latency, cell in column.items()}
     found = {latency: cell.mean_std(unit[latency]) for latency, cell in column.items()}
-    texts = {latency: spread(*values) for latency, values in found.items()}
+    texts = {latency: mean_std(*values) for latency, values in found.items()}
     real_time = [latency for latency in found if found[latency][0] < 1 and not column[latency].counted]
     if real_time:
-        texts[min(real_time)] = f"**{texts[min(real_time)]}**"
+        texts[min(real_time)] = Bold(texts[min(real_time)])
     return texts
 
 
@@ -187,7 +155,7 @@ def _paper_model(heading: str, ours: Sequence[Cell], theirs: dict[tuple[int, int
 
 def _cost(cell: Cell) -> list[str]:
     """Time, its share of real time (not on a virtual board), and peak memory."""
-    cost = [spread(*cell.mean_std(1e6))]
+    cost = [mean_std(*cell.mean_std(1e6))]
     cost += [] if cell.counted else [digits(cell.mean_std(1e6 * cell.milliseconds)[0])]
     return [*cost, f"{cell.peak_kb / 1024:.1f}"]
 
@@ -222,32 +190,3 @@ def gain(ours: Cell, theirs: Cell) -> str:
     """How many times longer the other one takes: the ratio and its interval."""
     value, low, high = compare_cases(ours.runs, theirs.runs)
     return f"{digits(value)}x" + (f" [{digits(low)}, {digits(high)}]" if math.isfinite(low) else "")
-
-
-def spread(mean: float, std: float) -> str:
-    """`0.231 (0.0124)`."""
-    return f"{digits(mean)} ({digits(std)})" if math.isfinite(std) else digits(mean)
-
-
-def count(parameters: int) -> str:
-    """`4.31M`, `23.5k`."""
-    value, unit = (parameters / 1e6, "M") if parameters >= 1e6 else (parameters / 1e3, "k")
-    return f"{digits(value)}{unit}"
-
-
-def for_terminal(table: Table, *, styled: bool) -> Group:
-    """A table with its title above and its notes below."""
-    rows = [[_styled(cell) if styled else cell for cell in row] for row in table.rows]
-    parts = [Text(table.title), plain_table(table.headings, rows), Text("\n".join(table.notes))]
-    return Group(*parts)
-
-
-def _styled(cell: str) -> Text:
-    return Text(cell.strip("*"), style="bold" if cell.startswith("**") else "")
-
-
-def as_markdown(table: Table) -> str:
-    """The same as Markdown."""
-    return "\n\n".join(
-        [f"### {safe(table.title)}", markdown.table(table.headings, table.rows), *map(safe, table.notes)]
-    )

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..output.console import count
-from ..output.numbers import duration
-from ..output.page import Table
+from ..output.numbers import count, duration
+from ..output.tables import Table
 from ..results.columns import PACED
 from ..stats.causes import NOTHING, blame, slow_steps
 from ..stats.step_times import steps_needed
@@ -91,7 +90,7 @@ def table(parts: list[Slow], total: Slow) -> Table:
         [part.name, str(part.steps), _slow(part), str(part.missed), *(_cell(part, cause) for cause in causes)]
         for part in lines
     ]
-    return Table(["case", "steps", "slow", "too late", *causes], rows)
+    return Table("", ["case", "steps", "slow", "too late", *causes], rows)
 
 
 def worst(results: Results, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -99,9 +98,8 @@ def worst(results: Results, rows: Sequence[Mapping[str, Any]]) -> Table:
     found = [line for row in rows for run in results.repeats(row["case"]) for line in _worst_of(results, row, run)]
     longest = sorted(found, key=lambda line: -line[0])[:WORST]
     title = f"The {len(longest)} longest slow steps" if len(longest) > 1 else "The slow step"
-    return Table(
-        ["case", "run", "step", "ms", "started late ms", "coincided with"], [cells for _, cells in longest], title
-    )
+    headings = ["case", "run", "step", "took ms", "started late ms", "coincided with"]
+    return Table(title, headings, [cells for _, cells in longest])
 
 
 def _worst_of(results: Results, row: Mapping[str, Any], run: str) -> list[tuple[float, list[str]]]:

@@ -36,11 +36,3 @@ class Estimate:
 
 def _mean(values: list[float], default: float) -> float:
     return sum(values) / len(values) if values else default
-
-
-def about(seconds: float) -> str:
-    """`40 seconds`, `4 minutes`, `1 h 20 min`."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{max(1, round(seconds))} seconds"
-    return f"{minutes} minutes" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

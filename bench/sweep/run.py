@@ -15,12 +15,13 @@ from ...runtime.bundle import Bundle
 from ...runtime.check import check_bundle
 from ..errors import EngineError, ResultsError
 from ..output.console import Report, one_line, say, say_without_bars
+from ..output.numbers import about
 from ..parallel import Reach, check
 from ..results.columns import ONNXRUNTIME
 from ..results.store import finished, read_cases
 from .cases import Case, Key, identity, measure
 from .conditions import Conditions
-from .estimate import Estimate, about
+from .estimate import Estimate
 from .plan import Plan, cases_of, check_plan
 from .reconnect import PATIENCE, with_patience
 from .session import Visit, check_there, visit, without_cores

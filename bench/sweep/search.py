@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
-from rich.table import Table
 
 from ...device.boards import board, check_name, is_virtual
 from ...device.errors import AgentError, NoSpaceError
@@ -17,13 +16,15 @@ from ...device.turn import new_token
 from ...runtime.bundle import Bundle
 from ...runtime.check import check_bundle
 from ..errors import BenchError, ResultsError
-from ..output.console import Report, one_line, plain_table, say
+from ..output.console import Report, one_line, say
+from ..output.numbers import about
+from ..output.tables import Table
 from ..parallel import Reach
 from ..results.store import finished
 from ..stats.verdict import BUFFERS, ENOUGH, Verdict
 from .cases import Case, identity, kept, measure
 from .conditions import Conditions
-from .estimate import Estimate, about
+from .estimate import Estimate
 from .plan import Plan
 from .reconnect import PATIENCE, with_patience
 from .run import Swept
@@ -150,7 +151,7 @@ class _Hunt:
 
 def table(found: Sequence[Found]) -> Table:
     """What was found on a board."""
-    return plain_table(HEADINGS, map(_row, found), ("model", "limited by"))
+    return Table("", HEADINGS, list(map(_row, found)), texts=("model", "limited by"))
 
 
 def _row(found: Found) -> list[str]:

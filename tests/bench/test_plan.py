@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tonearm.bench.errors import BenchError
+from tonearm.bench.output.numbers import about
 from tonearm.bench.stats.step_times import steps_needed
 from tonearm.bench.sweep.cases import Case
-from tonearm.bench.sweep.estimate import Estimate, about
+from tonearm.bench.sweep.estimate import Estimate
 from tonearm.bench.sweep.plan import Plan, cases_of, check_plan, of_precisions, read_plan, steps_of
 from tonearm.models.catalogue import resolve
 from tonearm.runtime.bundle import Bundle
@@ -174,5 +175,5 @@ def test_what_a_sweep_takes_is_estimated_from_the_cases_before(golden_bundle: Bu
 def test_lengths_of_time_are_said_as_people_say_them() -> None:
     said = [about(seconds) for seconds in (0, 42, 89, 90, 240, 5340, 5400, 9000)]
     assert said == [
-        *("1 seconds", "42 seconds", "89 seconds", "2 minutes", "4 minutes", "89 minutes", "1 h 30 min", "2 h 30 min")
+        *("1 second", "42 seconds", "89 seconds", "2 minutes", "4 minutes", "89 minutes", "1 h 30 min", "2 h 30 min")
     ]

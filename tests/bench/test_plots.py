@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tonearm.bench.output.plots import COLOURS, GREY, INK, PAPER, log_axis, panel, svg
-from tonearm.bench.report.part_plots import POINTS, extremes, longer_than, steps_up
+from tonearm.bench.output.plots import COLOURS, GREY, INK, PAPER, POINTS, log_axis, panel, svg
+from tonearm.bench.report.parts.memory import steps_up
+from tonearm.bench.report.parts.spread import longer_than
+from tonearm.bench.report.parts.watched import extremes
 
 TIMES = st.tuples(st.integers(1, 3000), st.integers(1, 10**12), st.integers(0, 99)).map(
     lambda drawn: np.random.default_rng(drawn[2]).integers(1, drawn[1], drawn[0], endpoint=True)

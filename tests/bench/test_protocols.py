@@ -12,17 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from tonearm.bench.errors import BenchError
+from tonearm.bench.output.numbers import digits, thousands
+from tonearm.bench.output.tables import Bold, Table, markdown
 from tonearm.bench.report.protocol_cells import Cell
-from tonearm.bench.report.protocol_tables import (
-    PUBLISHED,
-    Table,
-    as_markdown,
-    count,
-    digits,
-    for_terminal,
-    gain,
-    tables,
-)
+from tonearm.bench.report.protocol_tables import PUBLISHED, gain, tables
 from tonearm.bench.results.columns import DDX7, INSTRUCTIONS, PAPER, TIME
 from tonearm.bench.sweep.protocols import blocks, grid
 from tonearm.models.catalogue import resolve
@@ -34,13 +27,13 @@ FM += ((8, 2.51, 0.161), (4, 5.01, 0.215))
 HPN = ((256, 0.231, 0.0124), (128, 0.466, 0.0229), (64, 1.04, 0.192), (32, 1.88, 0.111), (16, 3.71, 0.188))
 HPN += ((8, 7.39, 0.32), (4, 15.2, 1.19))
 PAGE = """\
-| 256 | 0.231 (0.0124) | 0.079 (0.005) |
-| 128 | **0.466 (0.0229)** | 0.158 (0.011) |
-| 64 | 1.04 (0.192) | 0.343 (0.039) |
-| 32 | 1.88 (0.111) | **0.637 (0.042)** |
-| 16 | 3.71 (0.188) | 1.31 (0.169) |
-| 8 | 7.39 (0.32) | 2.51 (0.161) |
-| 4 | 15.2 (1.19) | 5.01 (0.215) |"""
+|        256 |     0.231 (0.0124) |     0.079 (0.005) |
+|        128 | **0.466 (0.0229)** |     0.158 (0.011) |
+|         64 |       1.04 (0.192) |     0.343 (0.039) |
+|         32 |       1.88 (0.111) | **0.637 (0.042)** |
+|         16 |       3.71 (0.188) |      1.31 (0.169) |
+|          8 |        7.39 (0.32) |      2.51 (0.161) |
+|          4 |        15.2 (1.19) |      5.01 (0.215) |"""
 
 
 def steps(mean: float, std: float, n: int = 100) -> np.ndarray:
@@ -68,7 +61,7 @@ def published(model: str, table: tuple[tuple[int, float, float], ...], scale: fl
 
 def body(table: Table) -> str:
     """The rows in Markdown."""
-    return "\n".join(line for line in as_markdown(table).splitlines() if line[:3].strip("| ").isdigit())
+    return "\n".join(line for line in markdown(table).splitlines() if line.strip("| ")[:1].isdigit())
 
 
 def test_the_pages_figures_make_the_pages_table() -> None:
@@ -76,6 +69,7 @@ def test_the_pages_figures_make_the_pages_table() -> None:
     assert made[0].headings == ["latency ms", "hpn (4.31M)", "ddx7 (416k)"]
     assert body(made[0]) == PAGE
     assert [row[2] for row in made[0].rows] == [fm for _, fm, _ in PUBLISHED]
+    assert [isinstance(row[2], Bold) for row in made[0].rows] == [isinstance(fm, Bold) for _, fm, _ in PUBLISHED]
     assert [row[1] for row in made[0].rows] == [hpn for *_, hpn in PUBLISHED]
     assert "100 renders" in made[0].notes[0]
 
@@ -92,24 +86,25 @@ def test_what_is_published_stands_apart_and_is_cited() -> None:
 
 def test_nothing_is_bold_where_nothing_is_in_real_time_and_it_says_so() -> None:
     made = tables([*published("slow", HPN, 5), *published("fast", FM)])[0]
-    assert "**" not in "".join(row[2] for row in made.rows)
-    assert sum("**" in row[1] for row in made.rows) == 1
+    assert not any(isinstance(row[2], Bold) for row in made.rows)
+    assert sum(isinstance(row[1], Bold) for row in made.rows) == 1
     assert "slow is not in real time at any of them." in made.notes
     assert not any(note.startswith("fast is") for note in made.notes)
 
 
 def test_the_smallest_latency_in_real_time_is_bold_though_a_larger_one_is_not() -> None:
     made = tables([cell("m", 4096, steps(300e6, 1e6)), cell("m", 1024, steps(32e6, 1e6)), cell("m", 64, steps(5e6, 0))])
-    assert [row[1] for row in made[0].rows] == ["1.17 (0.00391)", "**0.5 (0.0156)**", "1.25 (0)"]
+    assert [row[1] for row in made[0].rows] == ["1.17 (0.00391)", "0.5 (0.0156)", "1.25 (0)"]
+    assert [isinstance(row[1], Bold) for row in made[0].rows] == [False, True, False]
 
 
 def test_bold_is_seen_on_a_terminal_and_written_where_it_is_not() -> None:
     table = tables(published("hpn", HPN))[0]
     piped, terminal = Console(width=100, record=True), Console(width=100, record=True, force_terminal=True)
     with piped.capture() as plain:
-        piped.print(for_terminal(table, styled=False))
+        piped.print(table)
     with terminal.capture() as styled:
-        terminal.print(for_terminal(table, styled=True))
+        terminal.print(table)
     assert "**0.466 (0.0229)**" in plain.get()
     assert "\x1b[1m0.466 (0.0229)\x1b[0m" in styled.get()
     assert "**" not in styled.get()
@@ -120,7 +115,7 @@ def test_pytorch_beside_has_a_table_and_the_gain_with_its_interval() -> None:
     made = tables([*published("hpn", HPN), *slow])
     assert made[1].headings == ["latency ms", "hpn (4.31M)", "gain"]
     assert "eager PyTorch 2.13.0" in made[1].title
-    assert made[1].rows[0][1] == "**0.924 (0.0496)**"
+    assert made[1].rows[0][1] == Bold("0.924 (0.0496)") and isinstance(made[1].rows[0][1], Bold)
     assert {row[2].split(" ")[0] for row in made[1].rows} == {"4x"}
     assert "hpn" not in "".join(map("".join, made[2].rows))
 
@@ -181,7 +176,7 @@ def test_numbers_have_three_digits_and_no_exponent(value: float) -> None:
 
 @pytest.mark.parametrize(("parameters", "text"), [(4_314_408, "4.31M"), (23_512, "23.5k"), (400_000, "400k")])
 def test_parameters_are_counted_as_the_page_does(parameters: int, text: str) -> None:
-    assert count(parameters) == text
+    assert thousands(parameters) == text
 
 
 def test_the_grids_are_the_published_ones(golden_bundle: Bundle) -> None:

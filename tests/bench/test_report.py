@@ -17,13 +17,16 @@ from places import GOLDEN
 from rich.console import Console
 from tonearm.bench.cli import main
 from tonearm.bench.output.numbers import duration, percent
-from tonearm.bench.output.page import Bold, Part, write_page
-from tonearm.bench.output.page import Table as PageTable
+from tonearm.bench.output.page import write_page
+from tonearm.bench.output.tables import Bold, Table
+from tonearm.bench.report.board import Board, sections
 from tonearm.bench.report.full_tables import full_tables
 from tonearm.bench.report.html import write_html
+from tonearm.bench.report.markdown import markdown
 from tonearm.bench.report.notes import notes, unmeasured
-from tonearm.bench.report.report import TEXTS, Board, columns, markdown, narrow, rows, sections, terminal_tables
 from tonearm.bench.report.slow_steps import worst
+from tonearm.bench.report.table import TEXTS, columns, narrow, rows
+from tonearm.bench.report.terminal import terminal_tables
 from tonearm.bench.results.columns import INSTRUCTIONS, TIME
 from tonearm.bench.results.frames import Results
 from tonearm.bench.results.store import CASES, SAMPLES, load
@@ -382,8 +385,8 @@ def test_the_longest_slow_steps_are_shown_with_their_causes(recorded: Results) -
 
 
 def test_bold_on_the_page_is_bold_and_text_that_looks_like_html_is_not(tmp_path: Path) -> None:
-    part = Part("t", tables=[PageTable(["a"], [[Bold("<1>")], ["**<2>**"]])], notes=["ends.", "goes on"])
-    write_page("report.html.j2", tmp_path / "p.html", boards=[], protocols=[part], sounds={})
+    table = Table("t", ["a"], [[Bold("<1>")], ["**<2>**"]], ["ends.", "goes on"])
+    write_page("report.html.j2", tmp_path / "p.html", boards=[], protocols=[table], sounds={})
     text = (tmp_path / "p.html").read_text()
     assert "<td><strong>&lt;1&gt;</strong></td>" in text and "<td>**&lt;2&gt;**</td>" in text
     assert "<li>ends.</li><li>goes on.</li>" in text

@@ -160,8 +160,8 @@ def test_a_board_with_a_hiccup_is_limited_by_jitter_and_the_run_ends_with_it(gol
 
 
 def shown(found: Found) -> str:
-    cells = [list(column.cells) for column in table([found]).columns]
-    return " | ".join(str(cell) for (cell,) in cells)
+    (cells,) = table([found]).rows
+    return " | ".join(cells)
 
 
 def test_the_table_says_what_was_found_and_where_steps_are_too_few(golden_bundle: Bundle) -> None:

@@ -43,7 +43,8 @@ from fault_boards import (
     signalled,
 )
 from openssh import free_port, power_off, start
-from tonearm.bench.output.console import Report, err, out, plain_table
+from tonearm.bench.output.console import Report, err, out
+from tonearm.bench.output.tables import Table
 from tonearm.bench.results.store import read_cases
 from tonearm.bench.sweep.plan import Plan
 from tonearm.bench.sweep.run import sweep
@@ -287,7 +288,7 @@ def main() -> None:
             losses = tried(name, tries, both, options.seed)
             err.print(f"{name}  [{time.monotonic() - start:.0f} s]", *losses)
             rows.append((about, str(tries), str(tries - len(losses)), str(len(losses))))
-    out.print(plain_table(("fault", "tries", "survived", "lost"), rows, ("fault",)))
+    out.print(Table("", ("fault", "tries", "survived", "lost"), rows, texts=("fault",)))
 
 
 if __name__ == "__main__":
