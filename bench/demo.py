@@ -20,10 +20,10 @@ from .output.console import out, say, stage
 from .render import render_on
 from .report.html import write_html
 from .report.terminal import terminal_tables
-from .results.columns import BURST
 from .results.store import load as load_results
 from .sweep.plan import Plan
 from .sweep.run import check_cases, sweep
+from .terms import BURST
 
 PHRASE = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
 TEACHER, STUDENT = "hpn-full-flute", "hpn-reduced-flute"

@@ -86,7 +86,7 @@ def _cells(change: Change) -> list[str]:
 def _unit(change: Change) -> tuple[str, float]:
     """And how much of what is kept it is."""
     from ..compare.gate import MISSES, SIZES
-    from ..results.columns import INSTRUCTIONS
+    from ..terms import INSTRUCTIONS
 
     if change.measure == MISSES:
         return "% of steps", 0.01

@@ -15,9 +15,9 @@ from .. import bundles
 from ..errors import ResultsError
 from ..output.console import out, say, stage
 from ..parallel import at_once
-from ..results.columns import ENGINES, MODES, PROTOCOLS
 from ..sweep import protocols
 from ..sweep.plan import Plan, check_plan, of_precisions, read_plan
+from ..terms import ENGINES, MODES, PROTOCOLS
 from .arguments import Commands, add_command, add_on_several, natural, positive, seconds
 
 if TYPE_CHECKING:

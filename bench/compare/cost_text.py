@@ -8,8 +8,8 @@ from typing import Any
 
 from ..output.numbers import number
 from ..output.tables import Table
-from ..results.columns import BURST, INSTRUCTIONS, TIME
 from ..stats.step_times import REPEATS
+from ..terms import BURST, INSTRUCTIONS, TIME
 
 Row = dict[str, Any]
 

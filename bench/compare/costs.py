@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas
 
-from ..results.columns import BURST, PACED, TIME
 from ..results.pooling import Row, boards
 from ..stats.step_times import Ratio, compare_cases, noise
 from ..stats.verdict import verdict
+from ..terms import BURST, PACED, TIME
 
 if TYPE_CHECKING:
     from ..results.frames import Results

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..errors import BenchError
 from ..output.numbers import count
-from ..results.columns import INSTRUCTIONS, TIME
 from ..results.frames import Results
 from ..results.pooling import SAME_BOARD, Row
 from ..stats.step_times import compare_cases, noise, percentile_name, rate_high
+from ..terms import INSTRUCTIONS, TIME
 
 # Counts of instructions, and the memory of a virtual board, repeat to 0.03 %; medians of times move by percents.
 FLOORS = {INSTRUCTIONS: 0.005, TIME: 0.05}

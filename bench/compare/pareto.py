@@ -10,7 +10,7 @@ import pandas
 
 from ..output.page import Figure
 from ..output.plots import COLOURS, INK, PAPER, log_axis, note, panel, svg
-from ..results.columns import TIME
+from ..terms import TIME
 from .comparison import Comparison
 from .cost_text import MODES
 

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..output.plots import COLOURS
-from ..results.columns import TIME
 from ..results.pooling import boards
+from ..terms import TIME
 from .slow_steps import Slow, slow_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..output.page import write_page
-from ..results.columns import TIME
+from ..terms import TIME
 from .board import Board, sections
 from .full_tables import full_tables
 from .notes import granted, refused, unmeasured

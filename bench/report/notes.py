@@ -8,9 +8,9 @@ from typing import Any
 
 from ...device.facts import printable
 from ..output.numbers import count, duration
-from ..results.columns import INSTRUCTIONS, PACED, TIME
 from ..stats.node_parts import parts
 from ..stats.step_times import steps_needed
+from ..terms import INSTRUCTIONS, PACED, TIME
 from .board import Board, Row
 from .slow_steps import sentence, together
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..results.columns import INSTRUCTIONS, PROTOCOLS, TORCH
+from ..terms import INSTRUCTIONS, PROTOCOLS, TORCH
 
 if TYPE_CHECKING:
     from ..results.frames import Results

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..output.numbers import digits, mean_std, thousands
 from ..output.tables import Bold, Table
-from ..results.columns import DDX7, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
 from ..stats.step_times import REPEATS, compare_cases
+from ..terms import DDX7, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
 from .protocol_cells import Cell
 
 PUBLISHED = (

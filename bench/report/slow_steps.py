@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..output.numbers import count, duration
 from ..output.tables import Table
-from ..results.columns import PACED
 from ..stats.causes import NOTHING, blame, slow_steps
 from ..stats.step_times import steps_needed
+from ..terms import PACED
 
 if TYPE_CHECKING:
     from ..results.frames import Results

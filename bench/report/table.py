@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..output.numbers import digits, percent
-from ..results.columns import INSTRUCTIONS, PACED, TIME
+from ..results.column_spec import NONE
+from ..results.columns import COLUMN
 from ..stats.step_times import PERCENTILES, percentile_name, steps_needed
+from ..terms import INSTRUCTIONS, PACED, TIME
 from .board import Row, differs
 
+# Columns in their order; of these, what tells something (`_tells`) is shown.
+MAYBE = ("weights", "precision", "engine", "block", "threads", "mode", "n", "repeats", "budget")
+MAYBE += ("p50", "p99", "p99.9", "max", "mips", "rtf", "misses", "xruns_3", "late_p99")
+SIZES = ("peak_kb", "model_kb", "first")
+CLOCKS = {"mips": INSTRUCTIONS, "rtf": TIME, "misses": TIME}  # of which clock alone
+HEADINGS = {"threads": "thr.", "rtf": "RTF", "xruns_3": "xruns 3/4"}  # where this table is narrower than others
 TEXTS = ("model", "weights", "engine", "precision", "mode")
 NEEDS = {percentile_name(p): steps_needed(p) for p in PERCENTILES} | {"rtf": steps_needed(50), "mips": steps_needed(50)}
 NEEDS["late_p99"] = NEEDS["p99"]
@@ -21,27 +29,21 @@ SPARE = ("first", "late_p99", "model_kb", "budget", "peak_kb", "n", "repeats", "
 
 def columns(cases: Sequence[Row], clock: str) -> dict[str, str]:
     """What the table shows of a board's cases: heading with unit -> column; nothing that says nothing."""
-    unit = "M" if clock == INSTRUCTIONS else "ms"
-    paced = any(row["mode"] == PACED for row in cases)
-    tails = [name for name in ("p99", "p99.9") if clock == TIME or not all(math.isnan(row[name]) for row in cases)]
-    return {
-        "model": "model",
-        **{column: column for column in ("weights", "precision", "engine") if differs(cases, column)},
-        "block": "block",
-        **({"thr.": "threads"} if {row["threads"] for row in cases} != {1} else {}),
-        **({"mode": "mode"} if paced else {}),
-        **({"steps": "n"} if differs(cases, "n") else {}),
-        **({"runs": "repeats"} if any(row["repeats"] > 1 for row in cases) else {}),
-        "ms": "budget",
-        f"p50 {unit}": "p50",
-        **{f"{name} {unit}": name for name in tails},
-        f"max {unit}": "max",
-        **({"MIPS": "mips"} if clock == INSTRUCTIONS else {"RTF": "rtf", "misses": "misses"}),
-        **({"xruns 3/4": "xruns_3", "late p99 µs": "late_p99"} if paced else {}),
-        "peak MiB": "peak_kb",
-        "model MiB": "model_kb",
-        f"first {unit}": "first",
-    }
+    shown = ("model", *filter(functools.partial(_tells, cases, clock), MAYBE), *SIZES)
+    return {HEADINGS.get(name) or COLUMN[name].titled(clock == INSTRUCTIONS): name for name in shown}
+
+
+def _tells(cases: Sequence[Row], clock: str, column: str) -> bool:
+    """Whether the column has something to say of these cases."""
+    if column in ("mode", "xruns_3", "late_p99"):
+        return any(row["mode"] == PACED for row in cases)
+    if column in ("weights", "precision", "engine", "n"):
+        return differs(cases, column)
+    if column in ("threads", "repeats"):
+        return any(row[column] > 1 for row in cases)
+    if column in ("p99", "p99.9"):
+        return clock == TIME or not all(math.isnan(row[column]) for row in cases)
+    return clock == CLOCKS.get(column, clock)
 
 
 def narrow(shown: Mapping[str, str], table: Sequence[Sequence[str]], width: int) -> dict[str, str]:
@@ -58,31 +60,14 @@ def narrow(shown: Mapping[str, str], table: Sequence[Sequence[str]], width: int)
 def cell(column: str, row: Row) -> str:
     """One value as text; a percentile that the sample can't support says so, what does not apply is a dash."""
     value = row[column]
-    if column in ("xruns_3", "late_p99") and row["mode"] != PACED:
-        return "-"
-    if column == "xruns_3":
+    if column == "xruns_3" and row["mode"] == PACED:
         return f"{row['xruns_3']:.0f}/{row['xruns_4']:.0f}"
-    if isinstance(value, float) and math.isnan(value):
-        return f"n < {NEEDS[column]}" if column in NEEDS and row["n"] < NEEDS[column] else "-"
-    if column == "misses":
-        return (
-            f"{value:.0f} ({digits(100 * row['miss_rate'], 2)}%)" if value else f"0, < {percent(row['miss_rate_high'])}"
-        )
-    if column == "late_p99":
-        return f"{value / 1e3:.0f}"
-    return _figure(column, value)
-
-
-def _figure(column: str, value: Any) -> str:
-    if column in ("p50", "p99", "p99.9", "max", "first"):
-        return f"{value / 1e6:.3f}"
-    if column.endswith("_kb"):
-        return f"{value / 1024:.1f}"
-    if column == "budget":
-        return f"{value / 1e6:g}"
-    if column == "mips":
-        return f"{value:.0f}"
-    return digits(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float) and math.isnan(value) and column in NEEDS and row["n"] < NEEDS[column]:
+        return f"n < {NEEDS[column]}" if row["mode"] == PACED or column != "late_p99" else NONE
+    if column == "misses" and not math.isnan(value):
+        rate = f"({digits(100 * row['miss_rate'], 2)}%)"
+        return f"{value:.0f} {rate}" if value else f"0, < {percent(row['miss_rate_high'])}"
+    return COLUMN[column].figure(value)
 
 
 def rows(cases: Sequence[Row], shown: Mapping[str, str]) -> list[list[str]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .columns import ONNXRUNTIME
 from ..errors import ResultsError
 from .pooling import Run
 from .rows import refusing
+from ..terms import ONNXRUNTIME
 
 # What tells a board and its software from another of the same name.
 FACTS = ("hostname", "model", "cpu", "kernel")

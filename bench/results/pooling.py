@@ -6,27 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas
 
-from ...runtime.measure import COUNTERS
-from ...runtime.telemetry import PRESSURES
-from .columns import POOLED_COLUMNS
-from .rows import (bits, cost)
+from .columns import (COLUMNS, POOLED_COLUMNS)
+from .rows import Measured
 from .samples import Arrays
 
 # Numbers of different boards, kernels, Pythons or ONNX Runtimes are never merged.
 SAME_BOARD = ["board", "clock", "cpu", "kernel", "python", "onnxruntime"]  # the last two: its software
 SAME_CASE = ["engine", "model", "weights", "precision", "block", "threads", "mode", "steps_asked", "protocol"]
-
-# How the values of repeats become one; what is not named is the newest's.
-TOTALS = [*COUNTERS]
-GREATEST = ["frequency_max_mhz", "celsius_max", "floor_max", "peak_kb"]
-MEDIANS = [
-    *("first", "session", "import_numpy", "import_onnxruntime", "celsius_start", "floor_p50"),
-    *(f"pressure_{name}" for name in PRESSURES),
-    *(name for name in POOLED_COLUMNS if name.endswith("_kb") and name not in GREATEST),
-]
 
 Row = dict[str, Any]
 
@@ -63,20 +51,18 @@ def _how(entry: dict[str, Any]) -> list[Any]:
 def pool(entries: Sequence[dict[str, Any]], rows: Sequence[Row], samples: Sequence[Arrays]) -> Row:
     """One row by `POOLED_COLUMNS` of the lines, rows and samples of a group's runs, the newest last."""
     in_order = sorted(rows, key=lambda row: row["repeat"])
-    counted = {"repeats": len(rows), "p50_repeats": tuple(row["p50"] for row in in_order)}
-    row = {**rows[-1], **counted}
+    row = {**rows[-1], "repeats": len(rows), "p50_repeats": tuple(row["p50"] for row in in_order)}
     if len(rows) > 1:
-        row |= {**cost(entries[-1], samples), **_together(pandas.DataFrame(rows))}
+        row |= _together(Measured(entries[-1], samples), rows)
     return {name: row[name] for name in POOLED_COLUMNS}
 
 
-def _together(rows: pandas.DataFrame) -> Row:
+def _together(measured: Measured, rows: Sequence[Row]) -> Row:
+    """What the columns make of several runs: of all their steps, or of their values."""
     return {
-        **rows[TOTALS].sum(skipna=False),
-        **rows[GREATEST].max(),
-        **rows[MEDIANS].dropna(axis="columns", how="all").median().reindex(MEDIANS),
-        "frequency_min_mhz": rows["frequency_min_mhz"].min(),
-        "throttled": bits(rows["throttled"].to_numpy(np.float64)),
+        column.name: column.of(measured) if column.of_all_steps else column.pool([row[column.name] for row in rows])
+        for column in COLUMNS
+        if column.of and column.pool
     }
 
 

@@ -1,21 +1,22 @@
-"""A case's row: how its columns follow from what the board recorded."""
+"""A case's row: what its columns (`columns.COLUMNS`) are made of, from what the board recorded."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ...runtime.measure import COUNTERS
 from ...runtime.telemetry import COLUMNS as TELEMETRY
-from ...runtime.telemetry import PRESSURES
-from .columns import (BUFFERS, BURST, CASE_COLUMNS, INSTRUCTIONS, NAMES, ONNXRUNTIME, PACED, PARTS, STAGES, TIME)
+from .column_spec import (number, text, whole)
+from .columns import COLUMNS
 from ..errors import ResultsError
 from .samples import Arrays
 from ..stats.step_times import (lateness, missed, steps_needed, summarise, ticks, xruns)
+from ..terms import (BUFFERS, BURST, INSTRUCTIONS, ONNXRUNTIME, PACED)
 
 
 @contextlib.contextmanager
@@ -34,47 +35,137 @@ def case_row(case: dict[str, Any], samples: Arrays) -> dict[str, Any]:
         ResultsError: the case is none, or its samples are not those of it.
     """
     with refusing(case):
-        row = {
-            **_who(case),
-            "superseded": False,
-            **_started(case["record"]["seconds"]),
-            **cost(case, [samples]),
-            **_counted(samples),
-            **_seen(samples),
-            **_floor(samples),
-            **_memory(case["record"]["memory"], case.get("engine", ONNXRUNTIME)),
-            **_size(case),
-            **_where(case["record"], case),
-        }
-    return {name: row[name] for name in CASE_COLUMNS}
+        measured = Measured(case, [samples])
+        return {column.name: column.of(measured) for column in COLUMNS if column.of}
 
 
-def _who(case: dict[str, Any]) -> dict[str, Any]:
-    record, request = case["record"], case["record"]["request"]
-    who = {
-        "case": case["id"],
-        "board": case["board"],
-        "clock": case["clock"],
-        "model": record["model"],
-        "weights": case["weights"],
-        "precision": case["precision"],
-        "engine": case.get("engine", ONNXRUNTIME),
-        "mode": request.get("mode", BURST),
-        "protocol": case.get("protocol", ""),
-    }
-    if who["clock"] not in (TIME, INSTRUCTIONS) or who["mode"] not in (BURST, PACED):
-        raise ValueError(f"clock {who['clock']!r}, mode {who['mode']!r}")
-    return {
-        **{key: _text(value) for key, value in who.items()},
-        **{key: _whole(request[key]) for key in ("block", "threads")},
-        "repeat": _whole(case.get("repeat", 0)),
-        "steps_asked": _whole(request["steps"]),
-        "measured_at": _number(case.get("measured_at")),
-    }
+class Measured:
+    """A case as recorded, and the steps of one run of it, or of several together; columns are made of it.
 
+    Its properties raise whatever they meet where the case is of another form: see `refusing`.
+    """
 
-def _started(seconds: dict[str, float]) -> dict[str, float]:
-    return {key: _number(seconds.get(key)) * 1e9 for key in ("session", "import_numpy", "import_onnxruntime")}
+    def __init__(self, case: dict[str, Any], runs: Sequence[Arrays]) -> None:
+        """The line of the newest run, and the samples of all, the newest last."""
+        self.case, self.runs, self.samples = case, runs, runs[-1]
+        self.record, self.request, self.facts = case["record"], case["record"]["request"], case["facts"]
+        self.engine = text(case.get("engine", ONNXRUNTIME))
+        self.block, self.rate = whole(self.request["block"]), whole(case["sample_rate"])
+        self.budget = 1e9 * self.block / self.rate
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its steps are counts of instructions, which meet or miss no deadline."""
+        return self.case["clock"] == INSTRUCTIONS
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether its steps were on the audio clock."""
+        return self.request.get("mode", BURST) == PACED
+
+    @cached_property
+    def granted(self) -> dict[str, Any]:
+        """What the board granted, once the texts are texts that reports show and no column holds."""
+        granted = self.record.get("granted", {})
+        for said in (
+            self.record.get("torch", ""),
+            granted.get("instructions", ""),
+            *granted.get("refused", {}).values(),
+        ):
+            text(said)
+        return granted
+
+    @cached_property
+    def summary(self) -> dict[str, float]:
+        """`stats.summarise` of all steps."""
+        costs = np.concatenate([step_costs(self.case, run) for run in self.runs])
+        return summarise(costs, self.budget, self._missed if self.is_paced else None)
+
+    def load(self, name: str) -> float:
+        """A figure of `summary` as a share of real time; NaN of a count of instructions."""
+        return math.nan if self.is_counted else self.summary[name] / self.budget
+
+    def timed(self, name: str) -> float:
+        """A figure of `summary` that only time has: NaN of a count of instructions."""
+        return math.nan if self.is_counted else float(self.summary[name])
+
+    @cached_property
+    def _clocked(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """When each step of each run started, how long it took, and its tick."""
+        sizes = [(run["start_ns"], run["step_ns"]) for run in self.runs]
+        return [(start, step, ticks(step.size, self.block, self.rate)) for start, step in sizes]
+
+    @cached_property
+    def _missed(self) -> np.ndarray:
+        return np.concatenate([missed(*run, self.budget, BUFFERS[0]) for run in self._clocked])
+
+    @cached_property
+    def _late(self) -> np.ndarray:
+        return np.concatenate([lateness(*run) for run in self._clocked])
+
+    def xruns(self, buffers: int) -> float:
+        """Blocks that a sound card of so many buffers would have replaced by silence; NaN but on the audio clock."""
+        if self.is_counted or not self.is_paced:
+            return math.nan
+        return float(sum(xruns(*run, self.budget, buffers) for run in self._clocked))
+
+    def late(self, percentile: float) -> float:
+        """A percentile of how late steps started, ns, 100 for the maximum; NaN but on the audio clock."""
+        if self.is_counted or not self.is_paced:
+            return math.nan
+        return float(self._late.max()) if percentile == 100 else _percentile(self._late, percentile)
+
+    @property
+    def instructions(self) -> float:
+        """The median of the instructions a step; NaN where they were not counted in every run."""
+        counted = [run.get("instructions", np.empty(0, np.int64)) for run in self.runs]
+        return _percentile(np.concatenate(counted), 50) if all(map(np.size, counted)) else math.nan
+
+    def counted(self, name: str) -> float:
+        """The sum of a counter over the newest run's steps; NaN where it was not read."""
+        return float(self.samples[name].sum(dtype=np.int64)) if name in self.samples else math.nan
+
+    @cached_property
+    def before(self) -> dict[str, np.ndarray]:
+        """The first look of telemetry, column -> values."""
+        return dict(zip(TELEMETRY, self._telemetry[:1].T, strict=True))
+
+    @cached_property
+    def looks(self) -> dict[str, np.ndarray]:
+        """What telemetry saw during the timed steps, column -> values; all there is if they were over between looks."""
+        every, samples = self._telemetry, self.samples
+        end = samples["start_ns"][-1] if "start_ns" in samples else samples["step_ns"].sum()
+        during = every[(every[:, 0] >= 0) & (every[:, 0] <= end)]
+        return dict(zip(TELEMETRY, (during if len(during) > 1 else every).T, strict=True))
+
+    @property
+    def _telemetry(self) -> np.ndarray:
+        return self.samples.get("telemetry", np.empty((0, len(TELEMETRY))))
+
+    def pressure(self, name: str) -> float:
+        """The share of the time in which a task waited for it, 0 to 1."""
+        looks = self.looks["t_ns"], self.looks[f"pressure_{name}_us"]
+        return float(share(*(values[[0, -1]] for values in looks))[1]) if looks[0].size else math.nan
+
+    @property
+    def floors(self) -> list[np.ndarray]:
+        """Times of empty steps, before and after, where they were measured."""
+        names = ("floor_before_ns", "floor_after_ns")
+        return [self.samples[name] for name in names if name in self.samples and self.samples[name].size]
+
+    def private_kb(self, stage: str) -> float:
+        """Private memory after a stage, kB; NaN where it was not looked at."""
+        weighed = {name: number(one["private_kb"]) for name, one in self.record["memory"].items()}
+        return weighed["run"] if stage == "run" else weighed.get(stage, math.nan)
+
+    def seconds(self, what: str) -> float:
+        """How long something took before the steps, ns; NaN where it is not known."""
+        return number(self.record["seconds"].get(what)) * 1e9
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Numbers in each part of the model."""
+        return {part: whole(count) for part, count in self.case["parameters"].items()}
 
 
 def step_costs(case: dict[str, Any], run: Arrays) -> np.ndarray:
@@ -84,41 +175,6 @@ def step_costs(case: dict[str, Any], run: Arrays) -> np.ndarray:
     """
     counted = run.get("instructions", np.empty(0, np.int64))
     return counted if case["clock"] == INSTRUCTIONS and counted.size else run["step_ns"]
-
-
-def cost(case: dict[str, Any], runs: Sequence[Arrays]) -> dict[str, float]:
-    """The columns about step times and what follows from them, of all steps of these runs of a case together."""
-    request = case["record"]["request"]
-    block, rate, paced = _whole(request["block"]), _whole(case["sample_rate"]), request.get("mode") == PACED
-    steps, budget = np.concatenate([step_costs(case, run) for run in runs]), 1e9 * block / rate
-    counted = [run.get("instructions", np.empty(0, np.int64)) for run in runs]
-    row = {"n": steps.size, "budget": budget, "first": float(runs[0]["first_ns"][0])}
-    row["instructions"] = _percentile(np.concatenate(counted), 50) if all(map(np.size, counted)) else math.nan
-    late, miss = _on_the_clock(runs, block, rate) if paced else (dict.fromkeys(_PACED, math.nan), None)
-    row |= {**late, **summarise(steps, budget, miss)}
-    names = dict(zip(("rtf", "rtf_mean", "rtf_std"), ("p50", "mean", "std"), strict=True))
-    names |= {f"rtf_{name}": name for name in NAMES[1:]}
-    loads = {name: row[of] / budget for name, of in names.items()}
-    if case["clock"] == INSTRUCTIONS:
-        unasked = (*loads, *_PACED, "misses", "miss_rate", "miss_rate_high")
-        return {**row, "mips": loads["rtf"] * 1e3, **dict.fromkeys(unasked, math.nan)}
-    return {**row, "mips": math.nan, **loads, "misses": float(row["misses"])}
-
-
-_PACED = (*(f"xruns_{k}" for k in BUFFERS), "late_p50", "late_p99", "late_max")
-
-
-def _on_the_clock(runs: Sequence[Arrays], block: int, rate: int) -> tuple[dict[str, float], np.ndarray]:
-    """Lateness and xruns, and which steps were missed."""
-    found, period = dict.fromkeys(_PACED, 0.0), 1e9 * block / rate
-    times = [(run["start_ns"], run["step_ns"], ticks(run["step_ns"].size, block, rate)) for run in runs]
-    late = np.concatenate([lateness(*one) for one in times])
-    miss = np.concatenate([missed(*one, period, BUFFERS[0]) for one in times])
-    found["xruns_2"] = float(np.count_nonzero(miss))
-    for k in BUFFERS[1:]:
-        found[f"xruns_{k}"] = float(sum(xruns(*one, period, k) for one in times))
-    found |= {"late_p50": _percentile(late, 50), "late_p99": _percentile(late, 99), "late_max": float(late.max())}
-    return found, miss
 
 
 def _percentile(values: np.ndarray, percentile: float) -> float:
@@ -135,121 +191,8 @@ def lateness_of(case: dict[str, Any], samples: Arrays) -> np.ndarray | None:
     return lateness(samples["start_ns"], samples["step_ns"], tick)
 
 
-def _counted(samples: Arrays) -> dict[str, float]:
-    return {name: float(samples[name].sum(dtype=np.int64)) if name in samples else math.nan for name in COUNTERS}
-
-
-def _seen(samples: Arrays) -> dict[str, float]:
-    """What telemetry says of the timed steps; of all there is where these were over between two looks."""
-    every = samples.get("telemetry", np.empty((0, len(TELEMETRY))))
-    end = samples["start_ns"][-1] if "start_ns" in samples else samples["step_ns"].sum()
-    during = every[(every[:, 0] >= 0) & (every[:, 0] <= end)]
-    looks = during if len(during) > 1 else every
-    seen = dict(zip(TELEMETRY, looks.T, strict=True))
-    ends = dict(zip(TELEMETRY, looks[[0, -1]].T if len(looks) else np.full((len(TELEMETRY), 2), math.nan), strict=True))
-    return {
-        "frequency_min_mhz": _least(seen["frequency_khz"]) / 1e3,
-        "frequency_max_mhz": -_least(-seen["frequency_khz"]) / 1e3,
-        "celsius_start": _least(every[:1, TELEMETRY.index("temperature_mc")]) / 1e3,
-        "celsius_max": -_least(-seen["temperature_mc"]) / 1e3,
-        "throttled": bits(seen["throttled"]),
-        **{f"pressure_{name}": float(share(ends["t_ns"], ends[f"pressure_{name}_us"])[1]) for name in PRESSURES},
-    }
-
-
-def _least(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.min()) if known.size else math.nan
-
-
-def bits(values: np.ndarray) -> float:
-    """All bits that are set in any of these; NaN where nothing is known."""
-    known = values[np.isfinite(values)].astype(np.int64)
-    return float(np.bitwise_or.reduce(known)) if known.size else math.nan
-
-
 def share(t_ns: np.ndarray, waited_us: np.ndarray) -> np.ndarray:
     """How much of the time since the sample before was waited, 0 to 1; NaN in the first sample."""
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.diff(waited_us, prepend=math.nan) * 1e3 / np.diff(t_ns, prepend=math.nan)
     return np.where(np.isfinite(found), found, math.nan)
-
-
-def _floor(samples: Arrays) -> dict[str, float]:
-    empty = [samples[name] for name in ("floor_before_ns", "floor_after_ns") if name in samples and samples[name].size]
-    if not empty:
-        return {"floor_p50": math.nan, "floor_max": math.nan}
-    return {"floor_p50": max(float(np.median(times)) for times in empty), "floor_max": float(max(map(np.max, empty)))}
-
-
-def _memory(memory: dict[str, dict[str, int]], engine: str) -> dict[str, float]:
-    private = {stage: _number(weighed["private_kb"]) for stage, weighed in memory.items()}
-    return {
-        **{f"{stage}_kb": private.get(stage, math.nan) for stage in STAGES},
-        "private_kb": private["run"],
-        "model_kb": private["run"] - private.get(engine, math.nan),
-        "peak_kb": _number(memory["run"]["peak_kb"]),
-    }
-
-
-def _size(case: dict[str, Any]) -> dict[str, Any]:
-    parameters = {part: _whole(count) for part, count in case["parameters"].items()}
-    return {
-        "file_bytes": _whole(case["file_bytes"]),
-        "weight_bytes": _number(case.get("weight_bytes")),
-        "parameters": sum(parameters.values()),
-        **{f"{part}_parameters": float(parameters.get(part, math.nan)) for part in PARTS},
-    }
-
-
-def _where(record: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    facts, granted = case["facts"], _granted(record)
-    engine, governor = case.get("engine", ONNXRUNTIME), granted.get("governor", facts.get("governor", ""))
-    return {
-        "affinity": ",".join(str(_whole(core)) for core in granted.get("affinity", [])),
-        "scheduling": _text(granted.get("scheduling", "")),
-        "memory_lock": _flag(granted.get("memory_lock")),
-        "governor": _text(governor),
-        "denormals_flushed": _flag(record["denormals_flushed"]),
-        **{key: _text(case[key]) for key in ("release", "runtime", "runner")},
-        "python": _text(record["python"]),
-        "onnxruntime": _text(record["onnxruntime"] if engine == ONNXRUNTIME else record.get("onnxruntime", "")),
-        "numpy": _text(record.get("numpy", "")),
-        **{key: _text(facts[key]) for key in ("kernel", "cpu")},
-        "hostname": _text(facts.get("hostname", "")),
-    }
-
-
-def _granted(record: dict[str, Any]) -> dict[str, Any]:
-    """What the board granted, once the texts are texts that reports show and no column holds."""
-    granted = record.get("granted", {})
-    for text in (record.get("torch", ""), granted.get("instructions", ""), *granted.get("refused", {}).values()):
-        _text(text)
-    return granted
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.40} is no text")
-    return value
-
-
-def _flag(value: Any) -> bool | None:
-    if not isinstance(value, bool | None):
-        raise TypeError(f"{value!r:.40} is neither true nor false")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
-        raise ValueError(f"{value!r:.40} is no count")
-    return value
-
-
-def _number(value: Any) -> float:
-    """NaN for None."""
-    if value is None:
-        return math.nan
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1 << 62:
-        raise ValueError(f"{value!r:.40} is no measure")
-    return float(value)

@@ -17,9 +17,9 @@ from ...device.releases import TASK_SECONDS, release_path, run_task
 from ...runtime.bundle import Bundle
 from ...runtime.clip import read_arrays
 from ..output.console import one_line, say
-from ..results.columns import BURST, INSTRUCTIONS, ONNXRUNTIME, TIME, TORCH
 from ..results.samples import Arrays, read_samples
 from ..results.store import SAMPLES, append
+from ..terms import BURST, INSTRUCTIONS, ONNXRUNTIME, TIME, TORCH
 from .session import Visit
 from .torch_engine import measure_here, torch_version
 

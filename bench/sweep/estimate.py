@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..results.columns import PACED
+from ..terms import PACED
 from .cases import Case
 
 START = 2.0  # seconds for a process and a session, until some are known

@@ -15,7 +15,7 @@ from typing import Any
 from ...device.boards import is_virtual
 from ...runtime.bundle import Bundle
 from ..errors import BenchError
-from ..results.columns import BURST, ENGINES, MODES, ONNXRUNTIME, PACED, PROTOCOLS, TORCH
+from ..terms import BURST, ENGINES, MODES, ONNXRUNTIME, PACED, PROTOCOLS, TORCH
 from .cases import Case
 from .conditions import COOL_DOWN
 from .torch_engine import module_of

@@ -16,7 +16,7 @@ from ...runtime.bundle import Bundle
 from ..errors import BenchError
 from ..output.console import Report, say
 from ..parallel import Reach
-from ..results.columns import BURST, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
+from ..terms import BURST, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
 from .plan import VIRTUAL_STEPS, Plan
 from .session import without_cores
 from .torch_engine import module_of, torch_version

@@ -17,8 +17,8 @@ from ..errors import EngineError, ResultsError
 from ..output.console import Report, one_line, say, say_without_bars
 from ..output.numbers import about
 from ..parallel import Reach, check
-from ..results.columns import ONNXRUNTIME
 from ..results.store import finished, read_cases
+from ..terms import ONNXRUNTIME
 from .cases import Case, Key, identity, measure
 from .conditions import Conditions
 from .estimate import Estimate

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...runtime.bundle import Bundle
-from ..results.columns import BURST, PACED
 from ..stats.verdict import ENOUGH, Verdict, fixed_cost, limit, verdict
+from ..terms import BURST, PACED
 from .cases import Case
 from .plan import Plan, seconds_as_steps
 

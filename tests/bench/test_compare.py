@@ -20,8 +20,8 @@ from tonearm.bench.compare.costs import block_costs
 from tonearm.bench.compare.html import wav, write_html
 from tonearm.bench.compare.text import sentence, tell
 from tonearm.bench.errors import BenchError
-from tonearm.bench.results.columns import INSTRUCTIONS
 from tonearm.bench.results.store import append, load
+from tonearm.bench.terms import INSTRUCTIONS
 from tonearm.models.training.dataset import Phrase
 from tonearm.models.training.listening import test_phrases as listen
 

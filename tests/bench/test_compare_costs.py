@@ -17,8 +17,8 @@ from tonearm.bench.compare.cost_text import cost_notes, cost_sentences
 from tonearm.bench.compare.costs import block_costs
 from tonearm.bench.compare.pareto import Point, front, pareto
 from tonearm.bench.compare.text import tell
-from tonearm.bench.results.columns import INSTRUCTIONS
 from tonearm.bench.results.store import load
+from tonearm.bench.terms import INSTRUCTIONS
 
 TEACHER, STUDENT = "hpn-reduced", "wavetable-reduced"
 RUNS = [0.98, 1.0, 1.02]

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from made_results import PERIOD, entry, made_arrays, measured, packed, samples, telemetry
 from tonearm.bench import load
 from tonearm.bench.errors import ResultsError
-from tonearm.bench.results.columns import CASE_COLUMNS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
+from tonearm.bench.results.columns import CASE_COLUMNS, COLUMNS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
 from tonearm.bench.results.frames import Results
-from tonearm.bench.results.pooling import GREATEST, MEDIANS, TOTALS, Run
+from tonearm.bench.results.pooling import Run
 from tonearm.bench.results.rows import case_row
 from tonearm.bench.results.store import CASES, SAMPLES, append, finished
 from tonearm.bench.stats.step_times import summarise
@@ -47,7 +47,7 @@ def test_the_columns_are_those_that_are_documented(tmp_path: Path) -> None:
     assert list(results.pooled()) == list(POOLED_COLUMNS)
     assert list(results.steps) == list(STEP_COLUMNS)
     assert list(results.telemetry) == list(TELEMETRY_COLUMNS)
-    assert {*TOTALS, *GREATEST, *MEDIANS} < set(POOLED_COLUMNS)
+    assert [column.name for column in COLUMNS if not column.pool] == ["repeat", "superseded"]
 
 
 def test_what_the_first_format_lacks_is_not_a_number(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from recorded import BOARD, record
 from tonearm.bench.compare.gate import FLOORS, NOISES, SAME, TOO_NOISY, UNSURE, Change, gate
 from tonearm.bench.errors import BenchError
-from tonearm.bench.results.columns import INSTRUCTIONS, TIME
 from tonearm.bench.results.store import load
+from tonearm.bench.terms import INSTRUCTIONS, TIME
 
 
 def verdicts(old: Path, new: Path) -> dict[str, str]:

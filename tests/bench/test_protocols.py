@@ -16,8 +16,8 @@ from tonearm.bench.output.numbers import digits, thousands
 from tonearm.bench.output.tables import Bold, Table, markdown
 from tonearm.bench.report.protocol_cells import Cell
 from tonearm.bench.report.protocol_tables import PUBLISHED, gain, tables
-from tonearm.bench.results.columns import DDX7, INSTRUCTIONS, PAPER, TIME
 from tonearm.bench.sweep.protocols import blocks, grid
+from tonearm.bench.terms import DDX7, INSTRUCTIONS, PAPER, TIME
 from tonearm.models.catalogue import resolve
 from tonearm.runtime.bundle import Bundle
 

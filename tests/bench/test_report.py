@@ -27,10 +27,10 @@ from tonearm.bench.report.notes import notes, unmeasured
 from tonearm.bench.report.slow_steps import worst
 from tonearm.bench.report.table import TEXTS, columns, narrow, rows
 from tonearm.bench.report.terminal import terminal_tables
-from tonearm.bench.results.columns import INSTRUCTIONS, TIME
 from tonearm.bench.results.frames import Results
 from tonearm.bench.results.store import CASES, SAMPLES, load
 from tonearm.bench.stats.causes import blame
+from tonearm.bench.terms import INSTRUCTIONS, TIME
 from tonearm.runtime.clip import read_arrays, write_arrays
 from tonearm.runtime.telemetry import COLUMNS as TELEMETRY
 
@@ -186,7 +186,7 @@ def test_what_telemetry_knows_is_shown_and_not_called_unmeasured(copied: Path, t
     assert not {"temper", "freque", "thrott"} & {text[:6] for text in unmeasured(sections(results)[0])}
     write_html(results, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text())
-    assert {"temperature while measuring, one case after another", "°C, from … to", "1500"} <= page.said()
+    assert {"temperature while measuring, one case after another", "from … to °C", "1500"} <= page.said()
 
 
 def test_instructions_are_labelled_as_no_time(recorded: Results) -> None:

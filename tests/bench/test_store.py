@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from made_results import entry, samples
 from tonearm.bench.errors import ResultsError
-from tonearm.bench.results.columns import CASE_COLUMNS, INSTRUCTIONS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
+from tonearm.bench.results.columns import CASE_COLUMNS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
 from tonearm.bench.results.pooling import boards
 from tonearm.bench.results.store import CASES, SAMPLES, append, finished, load, read_cases
+from tonearm.bench.terms import INSTRUCTIONS
 
 
 @pytest.fixture

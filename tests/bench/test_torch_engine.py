@@ -15,12 +15,12 @@ from tonearm.bench.errors import EngineError
 from tonearm.bench.output.tables import markdown
 from tonearm.bench.report.protocol_cells import cells
 from tonearm.bench.report.protocol_tables import tables
-from tonearm.bench.results.columns import BURST, DDX7, ONNXRUNTIME, TIME, TORCH
 from tonearm.bench.results.store import append, load
 from tonearm.bench.sweep.plan import Plan
 from tonearm.bench.sweep.run import Swept, sweep
 from tonearm.bench.sweep.torch_engine import measure_here, module_of, torch_version
 from tonearm.bench.sweep.torch_stream import TorchStream
+from tonearm.bench.terms import BURST, DDX7, ONNXRUNTIME, TIME, TORCH
 from tonearm.export.write import export_bundle
 from tonearm.models import catalogue
 from tonearm.runtime.bundle import Bundle, Provenance

@@ -18,10 +18,10 @@ from tonearm.bench.compare.costs import block_costs
 from tonearm.bench.compare.gate import SAME, gate
 from tonearm.bench.deploy import Deployed, deploy
 from tonearm.bench.render import render_on
-from tonearm.bench.results.columns import INSTRUCTIONS
 from tonearm.bench.results.store import load, read_cases
 from tonearm.bench.sweep.plan import Plan
 from tonearm.bench.sweep.run import Swept, sweep
+from tonearm.bench.terms import INSTRUCTIONS
 from tonearm.device.boards import board
 from tonearm.device.facts import examine, read_facts
 from tonearm.device.ssh.client import open_client

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tonearm.bench.results.columns import TIME
 from tonearm.bench.results.store import append
+from tonearm.bench.terms import TIME
 from tonearm.runtime.clip import write_arrays
 from tonearm.runtime.measure import COUNTERS
 

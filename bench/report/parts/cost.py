@@ -9,7 +9,7 @@ from typing import Any
 from ...output.page import Figure, Part
 from ...output.plots import INK, block_axis, log_axis, note, panel, svg
 from ...output.tables import Table
-from ...results.columns import INSTRUCTIONS, PACED, TIME
+from ...terms import INSTRUCTIONS, PACED, TIME
 from ..board import Board, Row, legend, lines
 from ..notes import reading, weights_lines
 from ..table import columns, rows

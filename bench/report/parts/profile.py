@@ -9,8 +9,8 @@ from ...output.numbers import digits
 from ...output.page import Figure, Part
 from ...output.plots import COLOURS, GREY, stacked_bars
 from ...output.tables import Table
-from ...results.columns import INSTRUCTIONS
 from ...stats.node_parts import parts
+from ...terms import INSTRUCTIONS
 from ..board import Board
 
 DEAREST = 10  # nodes of a profile

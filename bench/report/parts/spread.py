@@ -8,8 +8,8 @@ import numpy as np
 
 from ...output.page import Figure, Part
 from ...output.plots import INK, POINTS, log_axis, note, panel, svg
-from ...results.columns import INSTRUCTIONS, PACED
 from ...stats.step_times import ticks
+from ...terms import INSTRUCTIONS, PACED
 from ..board import Board, Row, legend
 
 

@@ -9,7 +9,7 @@ import pandas
 
 from ...output.page import Figure, Part
 from ...output.plots import INK, POINTS, panel, svg
-from ...results.columns import INSTRUCTIONS
+from ...terms import INSTRUCTIONS
 from ..board import Board, legend
 
 WATCHED = {"celsius": ("temperature", "°C"), "mhz": ("frequency", "MHz")}

@@ -1,0 +1,13 @@
+"""The words of results, each defined here alone: clocks, modes, engines, protocols. Nothing is imported for them."""
+
+from __future__ import annotations
+
+# A machine whose virtual clock counts instructions; everything else counts time.
+INSTRUCTIONS = "instructions"
+TIME = "time"
+MODES = BURST, PACED = "burst", "paced"
+ENGINES = ONNXRUNTIME, TORCH = "onnxruntime", "torch"
+PROTOCOLS = DDX7, PAPER = "ddx7", "paper"  # published ones
+PAPER_THREADS = (1, 2, 4)  # of the paper's harness
+BUFFERS = (2, 3, 4)
+PARTS = ("decoder", "synth", "reverb")
