@@ -120,8 +120,8 @@ def _phrases(instrument: str | None, folder: Path | None, report: Report) -> Seq
         return folder_data(folder, report).test
     if instrument is None:
         raise BenchError(
-            "the names say no instrument to judge by: give --instrument and its name, or --data FOLDER; --no-sound "
-            "compares size and cost alone"
+            "the model names contain no instrument: pass --instrument NAME, or --data FOLDER with your own "
+            "recordings; --no-sound compares size and cost alone"
         )
     return test_phrases(instrument)
 

@@ -213,7 +213,7 @@ def _search(plan: Plan, ready: Sequence[Bundle]) -> None:
     for name, done in searched.items():
         say(f"{name}: {done.measured} runs measured, {done.kept} were there already in {plan.output}")
         if done.found:
-            out.print(f"{name}:", search.table(done.found), *search.remarks(done.found), sep="\n", soft_wrap=True)
+            out.print(search.table(name, done.found), *search.remarks(done.found), sep="\n", soft_wrap=True)
     run.check_cases({name: done.swept() for name, done in searched.items()}, failed)
 
 

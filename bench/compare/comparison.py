@@ -29,7 +29,10 @@ PAIRED = ["mss", "lsd_db", "pitch_cents", "loudness_db", *TO_TEACHER]
 
 @dataclass(frozen=True)
 class Entry:
-    """A model to compare: `label` is what it is called here, `name` its name in the catalogue and in results."""
+    """A model to compare: `label` is what it is called here, `name` its name in the catalogue and in results.
+
+    `origin` is `untrained`, `trained` or `checkpoint FILE`; `weights` says it with a hash.
+    """
 
     label: str
     name: str

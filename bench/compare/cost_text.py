@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..output.numbers import number
+from ..output.numbers import digits, number
 from ..output.tables import Table
 from ..stats.step_times import REPEATS
 from ..terms import BURST, INSTRUCTIONS, TIME
@@ -24,19 +24,19 @@ ONCE = {
     "file_bytes": "file: weights and graph (MiB)",
 }
 MEMORY = (
-    "memory of the model: private, after the run less after importing ONNX Runtime; weights mapped from the file count "
-    "in the peak only"
+    "memory of the model: private memory after the run minus that after importing ONNX Runtime; weights mapped from "
+    "the file count in the peak only"
 )
 TIMED = (
-    "burst: steps back to back; paced: on the audio clock",
-    "smallest block: of those measured on the audio clock, the smallest without a miss, and in how many seconds; "
+    "burst: steps run back to back; paced: on the audio clock",
+    "smallest block: the smallest measured on the audio clock without a miss, and for how many seconds; "
     "tonearm sweep --smallest-block searches for it",
-    "p99.9 without a ratio: too few steps, or the models differ by less than the longest step with nothing in it",
+    "p99.9 without a ratio: too few steps, or the models differ by less than the longest empty step",
 )
-COUNTED = "on a virtual board, M instructions: a count that repeats to 0.1 %, not the speed of any real board"
+COUNTED = "virtual board: M instructions are counts that repeat to 0.1 %, not the speed of any real board"
 FEW = (
-    f"intervals of times are of the steps of fewer than {REPEATS} runs: how much runs differ is not in them "
-    f"(tonearm sweep --repeats {REPEATS})"
+    f"time intervals come from fewer than {REPEATS} runs; run-to-run variation is not included "
+    f"(measure with tonearm sweep --repeats {REPEATS})"
 )
 INTERVALS = f"intervals: 95 %, of {REPEATS} runs or more; of p99.9 at least 90 %, as if steps were independent"
 
@@ -111,7 +111,9 @@ def _span(low: float, high: float) -> str:
 def _smallest(row: Row) -> str:
     if math.isnan(row["smallest"]):
         return "-"
-    return f"{row['smallest']:.0f} (no miss in {row['smallest_seconds']:.3g} s)" if row["smallest"] else "none in time"
+    return (
+        f"{row['smallest']:.0f} (no miss in {digits(row['smallest_seconds'])} s)" if row["smallest"] else "none in time"
+    )
 
 
 def cost_notes(labels: Sequence[str], costs: Sequence[Row]) -> list[str]:
@@ -124,7 +126,7 @@ def cost_notes(labels: Sequence[str], costs: Sequence[Row]) -> list[str]:
         said.append(COUNTED)
     without = [label for label in labels if label not in [row["model"] for row in costs]]
     if without:
-        said.append(f"no cost of {', '.join(without)}: measure all models at one block with tonearm sweep")
+        said.append(f"no cost of {', '.join(without)}: measure all models at the same block with tonearm sweep")
     return said
 
 
@@ -165,7 +167,7 @@ def cost_sentence(teacher: str, row: Row, repeats: int) -> str:
 
 
 def _of_few(repeats: int) -> str:
-    """What an interval lacks where how much runs differ is not in it."""
+    """Too few runs for the interval to include how much runs differ."""
     if repeats >= REPEATS:
         return ""
-    return f" by the steps of {'one run' if repeats == 1 else 'two runs'}: how much runs differ is not in it"
+    return f"; from {'one run' if repeats == 1 else 'two runs'}, run-to-run variation not included"

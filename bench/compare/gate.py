@@ -16,7 +16,7 @@ from ..results.pooling import SAME_BOARD, Row
 from ..stats.step_times import compare_cases, noise, percentile_name, rate_high
 from ..terms import INSTRUCTIONS, TIME
 
-# Counts of instructions, and the memory of a virtual board, repeat to 0.03 %; medians of times move by percents.
+# Counts of instructions, and the memory of a virtual board, repeat to 0.1 %; medians of times move by percents.
 FLOORS = {INSTRUCTIONS: 0.005, TIME: 0.05}
 NOISES = 3  # so many times its own noise may a case change
 TOO_NOISY = 0.2  # who may change by more than that and did not is not called the same

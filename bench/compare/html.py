@@ -16,6 +16,7 @@ from ...models.constants import SAMPLE_RATE
 from ...models.sound.features import Samples
 from ...models.sound.spectral import magnitudes
 from ..output.page import Figure, write_page
+from ..output.plots import GREY
 from .comparison import Comparison
 from .text import Told
 
@@ -24,7 +25,6 @@ SIZE = 1024  # of a spectrogram's window, 64 ms
 FULL_SCALE = SIZE**0.5 / 4  # the magnitude of a sine of full scale: half the sum of a Hann window, normalised
 FLOOR_DB, TOP_DB = -100.0, 0.0
 COLOURS = 25  # 4 dB each: a picture of all colours takes more than twice the bytes
-GREY = "#767676"  # can be read on white and on black
 
 
 def write_html(comparison: Comparison, told: Told, plots: Sequence[Figure], path: Path) -> None:

@@ -13,7 +13,7 @@ from ...models.sound.quality import AUDIBLE_DB, FEWEST_PHRASES, Difference, pair
 from ...runtime.bundle import Provenance
 from ..output.numbers import count, number
 from ..output.tables import Table
-from .comparison import PAIRED, TO_TARGET, TO_TEACHER, Comparison, Entry, differences, scores
+from .comparison import PAIRED, TO_TARGET, TO_TEACHER, Comparison, differences, scores
 from .cost_text import cost_notes, cost_sentences, cost_tables
 
 Row = dict[str, Any]
@@ -42,9 +42,9 @@ NOTE = "x: times the teacher's; MMAC/s: million multiply-accumulates a second of
 HEARD = (
     "MSS, LSD (log-spectral distance) and errors: against the recordings unless it says otherwise, 0 is the same; mean "
     "± standard deviation over {phrases}, each of which counts once",
-    "pitch and loudness: the median error of a phrase's frames, of those where the recording has a pitch and is above "
-    f"{AUDIBLE_DB:.0f} dB; the share of these in which the model has a pitch too, and only there its pitch is compared",
-    "no Fréchet distance: no well-kept package carries an embedding's weights",
+    "pitch and loudness: the median error over the frames of a phrase where the recording has a pitch and is above "
+    f"{AUDIBLE_DB:.0f} dB; pitch is compared only where the model has one, too (share of frames with a pitch)",
+    "no Fréchet distance: no maintained package ships the weights of an embedding",
 )
 PAIRED_NOTE = (
     "student minus {reference} on the same phrases, mean and 95 % interval (bootstrap, each by itself): "
@@ -77,7 +77,7 @@ def tell(comparison: Comparison, table: pandas.DataFrame) -> Told:
     notes = [*cost_notes(labels, costs), *_notes(comparison)] if "board" in table else _notes(comparison)
     return Told(
         findings=[*_cost_findings(comparison, costs), *_findings(comparison, changes)],
-        tables=_tables(comparison.entries, _records(table.drop_duplicates("model")), costs, bool(comparison.phrases)),
+        tables=_tables(comparison, _records(table.drop_duplicates("model")), costs),
         notes=[NOTE, *notes],
         paired=_beside("difference", comparison.rivals(), _difference_rows(changes)) if changes else None,
         paired_note=PAIRED_NOTE.format(reference=comparison.reference),
@@ -94,14 +94,14 @@ def heading(measure: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def _tables(entries: Sequence[Entry], models: list[Row], costs: list[Row], heard: bool) -> list[Table]:
+def _tables(comparison: Comparison, models: list[Row], costs: list[Row]) -> list[Table]:
     """A line per figure, first its name with the unit, then each model's, the teacher's first."""
-    labels = [entry.label for entry in entries]
-    weights = [["weights", *(_kind(entry.provenance) for entry in entries)]]
+    labels = [entry.label for entry in comparison.entries]
+    weights = [["weights", *(_kind(entry.provenance) for entry in comparison.entries)]]
     size = [[title, *_beside_teacher([row[column] for row in models])] for column, title in WEIGHT.items()]
     sound = [[heading(m), *(_spread(row, m) for row in models)] for m in TO_TARGET + TO_TEACHER]
     tables = [_beside("model", labels, weights + size), *cost_tables(labels, costs)]
-    return [*tables, _beside("sound", labels, sound)] if heard else tables
+    return [*tables, _beside("sound", labels, sound)] if comparison.phrases else tables
 
 
 def _beside(what: str, labels: Sequence[str], rows: list[list[str]]) -> Table:
@@ -117,7 +117,7 @@ def _kind(weights: Provenance) -> str:
 def _beside_teacher(values: Sequence[float]) -> list[str]:
     """Each value, and how many times the first it is."""
     first = values[0]
-    shares = [f" ({value / first:.3g} x)" if value > 0 and first > 0 else "" for value in values]
+    shares = [f" ({number(value / first)} x)" if value > 0 and first > 0 else "" for value in values]
     return [number(first), *(number(value) + share for value, share in zip(values[1:], shares[1:], strict=True))]
 
 
@@ -169,7 +169,7 @@ def _findings(comparison: Comparison, found: list[Row]) -> list[str]:
     if not found:
         return []
     names = [entry.label for entry in comparison.entries if not entry.provenance.is_trained]
-    warning = [f"untrained, so that how they sound says nothing: {', '.join(names)}"] if names else []
+    warning = [f"untrained, so their sound means nothing: {', '.join(names)}"] if names else []
     return [
         *(
             sentence(label, comparison.reference, [r for r in found if r["model"] == label and r["measure"] in SAID])
@@ -191,7 +191,7 @@ def sentence(model: str, reference: str, found: list[Row]) -> str:
     known = [row for row in found if not math.isnan(row["low"])]
     if not known:
         means = ", ".join(_change(row) for row in found if not math.isnan(row["difference"]))
-        too_few = f"an interval takes {FEWEST_PHRASES} phrases, here {'is' if phrases == 1 else 'are'} {phrases}"
+        too_few = f"an interval needs {FEWEST_PHRASES} phrases, there {'is' if phrases == 1 else 'are'} only {phrases}"
         return f"{model} beside {reference}: {means} on average, but {too_few}"
     sides = {
         "nearer to": [row for row in known if row["high"] < 0],

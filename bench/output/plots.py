@@ -19,7 +19,7 @@ COLOURS = (
     *("#2f7fd6", "#d9690d", "#1f9a5f", "#a45fd0", "#dc4a58"),
     *("#1793a3", "#a07a10", "#d0539f", "#5f8a1c", "#8f6b4a"),
 )
-GREY = "#767676"
+GREY = "#767676"  # can be read on white and on black
 # Matplotlib knows no colour that depends on the reader: these two become the page's.
 INK, PAPER = "#010101", "#fefefe"
 PAGE_COLOURS = {INK: "currentColor", PAPER: "Canvas"}

@@ -16,23 +16,26 @@ from .slow_steps import sentence, together
 
 CLOCKS = {
     INSTRUCTIONS: (
-        "virtual: this clock counts instructions. M = million instructions a step, MIPS = million a second of audio; "
-        "a regression metric that repeats, not the speed of any real board"
+        "virtual board: its clock counts instructions, not time. M = million instructions a step, MIPS = million "
+        "instructions a second of audio. They repeat to 0.1 % and so show regressions, not the speed of any real board"
     ),
-    TIME: "RTF = p50 / length of the block; misses: steps that came too late, or what their rate is below (95 %)",
+    TIME: (
+        "RTF = p50 / length of the block; misses: steps that ended too late, or, with none, the upper bound of their "
+        "rate (95 %)"
+    ),
 }
 MODES = {
-    "burst": "burst: steps back to back, as benchmarks report; a step longer than its block is a miss",
-    PACED: "paced: steps on the audio clock, as a sound card has them; what 2 buffers would not have had in time is a "
-    "miss; xruns: the same with 3 and 4 buffers",
+    "burst": "burst: steps run back to back, as in most benchmarks; a step longer than its block is a miss",
+    PACED: "paced: steps start on the audio clock, as with a sound card; a block too late for 2 buffers is a "
+    "miss; xruns: blocks too late for 3 and for 4 buffers",
 }
 # Column of the cases -> what is not measured when none of them has it, and why.
 SENSORS = {
     "celsius_max": "temperature (no sensor)",
-    "frequency_max_mhz": "frequency (the kernel tells none)",
-    "throttled": "throttling (only a Raspberry Pi tells)",
+    "frequency_max_mhz": "frequency (the kernel reports none)",
+    "throttled": "throttling (only a Raspberry Pi reports it)",
 }
-PROFILED = 3  # cases that are told in a line; the page has all
+PROFILED = 3  # cases in the note; the page has all
 POWER = "power (no sensor is read)"
 
 
@@ -62,7 +65,7 @@ def steps_line(cases: Sequence[Row]) -> str:
     counts = sorted({row["n"] for row in cases})
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     need = f"p99 needs {steps_needed(99)}, p99.9 {steps_needed(99.9)} for 95 % confidence"
-    return f"{span} steps a case after the warm-up, none left out ({need})"
+    return f"{span} steps per case after the warm-up, none left out ({need})"
 
 
 def told(values: Iterable[Any]) -> str:
@@ -123,10 +126,10 @@ def floor_lines(cases: Sequence[Row], clock: str) -> list[str]:
     if math.isnan(usual):
         return []
     if clock == INSTRUCTIONS:
-        return [f"noise floor: an empty step counts {usual:.0f}; differences below that are not claimed"]
+        return [f"noise floor: an empty step counts {usual:.0f} instructions; smaller differences mean nothing"]
     return [
         f"noise floor: an empty step takes {duration(usual)} (p50), {duration(longest)} (max); smaller differences "
-        "of p50 or max are not claimed"
+        "of p50 or max mean nothing"
     ]
 
 
@@ -154,7 +157,8 @@ def unmeasured(board: Board) -> list[str]:
         return ["time, power, temperature, frequency, context switches (this board is virtual)"]
     missing = [text for column, text in SENSORS.items() if not _known(board.cases, column)]
     if not _known(board.cases, "instructions"):
-        missing.append(f"instructions ({counting(board) or 'not asked for'})")
+        why = counting(board)
+        missing.append(f"instructions ({f'refused by the kernel: {why}' if why else 'not asked for'})")
     if all(row["mode"] != PACED for row in board.cases):
         missing.append("paced playback (not asked for)")
     return [*missing, POWER]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from ..output.numbers import digits, mean_std, thousands
+from ..output.numbers import count, digits, mean_std, thousands
 from ..output.tables import Bold, Table
 from ..stats.step_times import REPEATS, compare_cases
 from ..terms import DDX7, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
@@ -25,17 +25,17 @@ PUBLISHED = (
 CONDITIONS = {
     DDX7: (
         "rt_factor = time to compute / length of the audio: mean and (std) of {n} renders of each length, on 1 thread; "
-        "bold: the smallest latency whose mean is below 1. Here each render goes on from the states of the one before, "
-        "and a warm-up comes first."
+        "bold: the smallest latency whose mean is below 1. Here each render continues from the states of the one "
+        "before, and a warm-up comes first."
     ),
     PAPER: (
         "Mean and (std) of {n} calls. Unlike in the published harness, states are carried from buffer to buffer, the "
         "weights are those named below, the warm-up is apart, and memory is the process's peak, not bytes of weights."
     ),
 }
-COUNTED = "virtual: this clock counts instructions (M = million), which are no time: there is no real-time factor."
+COUNTED = "virtual board: its clock counts instructions (M = million), not time, so there is no real-time factor."
 GAIN = "PyTorch: the same model uncompiled, on this machine. Gain: ratio of the medians and its 95 % interval."
-FEW_RUNS = " It is that of one run: how much runs differ, it does not know."
+FEW_RUNS = f" It comes from fewer than {REPEATS} runs, so run-to-run variation is not included."
 
 
 def tables(measured: Sequence[Cell]) -> list[Table]:
@@ -123,7 +123,7 @@ def _rows(part: Sequence[Cell], columns: Sequence[dict[float, str]]) -> list[lis
 
 def _not_real_time(part: Sequence[Cell], models: Sequence[tuple[str, str]]) -> list[str]:
     in_time = {cell.model for cell in part if cell.counted or cell.mean_std(1e6 * cell.milliseconds)[0] < 1}
-    return [f"{model} is not in real time at any of them." for model, _ in models if model not in in_time]
+    return [f"{model} is not in real time at any of these latencies." for model, _ in models if model not in in_time]
 
 
 def _paper(part: Sequence[Cell], beside: Sequence[Cell]) -> list[Table]:
@@ -166,7 +166,11 @@ def _weights(part: Sequence[Cell]) -> list[str]:
 
 def _left_out(part: Sequence[Cell]) -> list[str]:
     left = [str(threads) for threads in PAPER_THREADS if threads > part[0].cores > 0]
-    return [f"{part[0].board} has {part[0].cores} core(s): {', '.join(left)} threads are left out."] if left else []
+    return (
+        [f"{part[0].board} has {count(part[0].cores, 'core')}, so {', '.join(left)} threads are left out."]
+        if left
+        else []
+    )
 
 
 def _where(cell: Cell) -> str:

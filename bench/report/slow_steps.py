@@ -68,9 +68,8 @@ def sentence(slow: Slow) -> str:
     """What slow steps coincided with, the dearest first."""
     head = f"slow steps: {slow.slow} of {slow.steps} (above p99 of their case, or too late: {slow.missed})"
     if slow.unjudged:
-        head += (
-            f"; {count(slow.unjudged, 'case')} with n < {NEEDED}, too few for p99: only what was too late is slow there"
-        )
+        too_few = f"{count(slow.unjudged, 'case')} with n < {NEEDED}, too few for p99"
+        head += f"; {too_few}: there, only steps that came too late count as slow"
     known = [cause for cause in slow.causes if cause != NOTHING]
     parts = [f"{cause} {_of(slow, cause)}" for cause in known[:SAID]]
     rest = f"; {NOTHING}: {_of(slow, NOTHING)}" if NOTHING in slow.causes else ""

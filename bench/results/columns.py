@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...runtime.telemetry import PRESSURES
-from .column_spec import (NONE, Column, flag, number, one_of, text, whole)
-from .columns_board import (BOARD, RUN, SIZE)
-from .columns_steps import (REAL_TIME, START, STEP_TIMES, STEPS)
-from ..terms import (BURST, INSTRUCTIONS, MODES, ONNXRUNTIME, TIME)
+from ..terms import BURST, INSTRUCTIONS, MODES, ONNXRUNTIME, TIME
+from .column_spec import NONE, Column, flag, number, one_of, text, whole
+from .columns_board import BOARD, RUN, SIZE
+from .columns_steps import REAL_TIME, START, STEP_TIMES, STEPS
 
 PAGE_TABLES = (STEPS, REAL_TIME, RUN, START, SIZE)  # of a report's page, in this order
 

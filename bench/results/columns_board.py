@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...runtime.telemetry import PRESSURES
-from .column_spec import (NONE, Column, bits, greatest, least, median, number, total, whole)
 from ..terms import PARTS
+from .column_spec import NONE, Column, bits, greatest, least, median, number, total, whole
 
 Row = Mapping[str, Any]
 
@@ -36,9 +36,9 @@ def _counter(name: str, about: str, heading: str) -> Column:
 
 
 def _pressure(name: str) -> Column:
-    about, shown = f"share of the time in which a task waited for {name}", {"form": ".1%", "table": RUN}
-    heading: Any = f"waiting for {name}"
-    return Column(f"pressure_{name}", about, lambda run: run.pressure(name), "0 to 1", median, heading=heading, **shown)
+    about = f"share of the time in which a task waited for {name}"
+    shown: Any = {"heading": f"waiting for {name}", "form": ".1%", "table": RUN}
+    return Column(f"pressure_{name}", about, lambda run: run.pressure(name), "0 to 1", median, **shown)
 
 
 def _private(stage: str, about: str, heading: str) -> Column:
@@ -101,7 +101,7 @@ BOARD = (
         lambda run: greatest(run.looks["temperature_mc"]) / 1e3,
         "°C",
         greatest,
-        heading="from … to",
+        heading="temperature",
         shown="°C",
         table=RUN,
         cell=_from_to("celsius_start", "celsius_max", ".1f"),

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .column_spec import (NONE, Column, median)
 from ..output.numbers import percent
-from ..stats.step_times import (PERCENTILES, percentile_name, steps_needed)
+from ..stats.step_times import PERCENTILES, percentile_name, steps_needed
 from ..terms import BUFFERS
+from .column_spec import NONE, Column, median
 
 Row = Mapping[str, Any]
 

@@ -16,10 +16,10 @@ import pandas
 from ...runtime.measure import COUNTERS
 from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ...runtime.telemetry import PRESSURES
-from .columns import (STEP_COLUMNS, TELEMETRY_COLUMNS)
-from .pooling import (Row, Run, groups, pool)
-from .rows import (case_row, lateness_of, share, step_costs)
-from .samples import (Arrays, read_samples)
+from .columns import STEP_COLUMNS, TELEMETRY_COLUMNS
+from .pooling import Row, Run, groups, pool
+from .rows import case_row, lateness_of, share, step_costs
+from .samples import Arrays, read_samples
 
 ORDER = ["board", "engine", "model", "precision", "mode", "threads", "block"]
 TABLES = ("cases", "steps", "telemetry")
@@ -29,7 +29,7 @@ STEP_TYPES = {**dict.fromkeys(COUNTERS, np.int32)}
 
 
 class Results:
-    """What was measured, as tables that are made when first asked for; `bench.results.columns` says what their columns are."""
+    """What was measured, as tables that are made when first asked for; `results.columns` says what their columns are."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         """Of these runs, older before newer."""

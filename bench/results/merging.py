@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ResultsError
+from ..terms import ONNXRUNTIME
 from .pooling import Run
 from .rows import refusing
-from ..terms import ONNXRUNTIME
 
 # What tells a board and its software from another of the same name.
 FACTS = ("hostname", "model", "cpu", "kernel")
@@ -85,6 +85,6 @@ def _difference(name: str, *two: tuple[Path, set[Fingerprint]]) -> str:
     one, other = max(ours - theirs), max(theirs - ours)
     what, was, now = next((key, a, b) for (key, a), (_, b) in zip(one, other, strict=True) if a != b)
     return (
-        f"{name} has {what} {was or 'unknown'} in {here}, {now or 'unknown'} in {there}: these are put together only "
-        "when told so (--different, or load(..., different=True))"
+        f"{name} has {what} {was or 'unknown'} in {here}, {now or 'unknown'} in {there}: different boards are combined "
+        "only on request (--different, or load(..., different=True))"
     )

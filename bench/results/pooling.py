@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas
 
-from .columns import (COLUMNS, POOLED_COLUMNS)
+from .columns import COLUMNS, POOLED_COLUMNS
 from .rows import Measured
 from .samples import Arrays
 

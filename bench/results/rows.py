@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ...runtime.telemetry import COLUMNS as TELEMETRY
-from .column_spec import (number, text, whole)
-from .columns import COLUMNS
 from ..errors import ResultsError
+from ..stats.step_times import lateness, missed, steps_needed, summarise, ticks, xruns
+from ..terms import BUFFERS, BURST, INSTRUCTIONS, ONNXRUNTIME, PACED
+from .column_spec import number, text, whole
+from .columns import COLUMNS
 from .samples import Arrays
-from ..stats.step_times import (lateness, missed, steps_needed, summarise, ticks, xruns)
-from ..terms import (BUFFERS, BURST, INSTRUCTIONS, ONNXRUNTIME, PACED)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import IO
 
 import numpy as np
 
-from ...runtime.clip import (UNREADABLE, read_arrays)
+from ...runtime.clip import UNREADABLE, read_arrays
 from ...runtime.measure import COUNTERS
 from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ..errors import ResultsError

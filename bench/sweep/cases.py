@@ -26,7 +26,7 @@ from .torch_engine import measure_here, torch_version
 FLOOR = 20_000  # empty steps: some 50 ms
 VIRTUAL_FLOOR = 200
 WARMUP = 50
-# An instruction count repeats to 0.02 % after a few steps, and the virtual board is slow: more would only cost time.
+# An instruction count repeats to 0.1 % after a few steps, and the virtual board is slow: more would only cost time.
 VIRTUAL_WARMUP = 5
 SLOWEST_RTF = 50  # a case slower than that is taken to hang
 

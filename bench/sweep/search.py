@@ -17,7 +17,7 @@ from ...runtime.bundle import Bundle
 from ...runtime.check import check_bundle
 from ..errors import BenchError, ResultsError
 from ..output.console import Report, one_line, say
-from ..output.numbers import about
+from ..output.numbers import about, digits
 from ..output.tables import Table
 from ..parallel import Reach
 from ..results.store import finished
@@ -31,7 +31,7 @@ from .run import Swept
 from .session import Visit, check_there, visit, without_cores
 from .smallest_block import SECONDS, Found, all_cases, find
 
-HEADINGS = ("model", "threads", "smallest block", "ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
+HEADINGS = ("model", "threads", "smallest block", "block ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
 NOT_SUPPORTED = f"n < {ENOUGH}"
 
 
@@ -149,17 +149,22 @@ class _Hunt:
         return arrays
 
 
-def table(found: Sequence[Found]) -> Table:
+def table(name: str, found: Sequence[Found]) -> Table:
     """What was found on a board."""
-    return Table("", HEADINGS, list(map(_row, found)), texts=("model", "limited by"))
+    return Table(
+        f"{name}: the smallest block of each model that is computed in time",
+        HEADINGS,
+        list(map(_row, found)),
+        texts=("model", "limited by"),
+    )
 
 
 def _row(found: Found) -> list[str]:
     block, seen = found.block, found.verdict
     length = f"{1e3 * block / found.bundle.sample_rate:g}" if block else "-"
     figures = [f"{seen.p50 / 1e6:.3f}", _bound(seen), str(seen.misses)] if seen else ["-"] * 3
-    after = "" if math.isnan(found.missed_after) else f" (missed after {found.missed_after:.3g} s)"
-    limit = f"{found.limit} at {found.fails}{after}" if found.fails else "nothing: the bundle has no smaller one"
+    after = "" if math.isnan(found.missed_after) else f" (missed after {digits(found.missed_after)} s)"
+    limit = f"{found.limit} at {found.fails}{after}" if found.fails else "not limited (smallest block in the bundle)"
     proven = "" if not block or _is_proven(found) else f" (not proven: {NOT_SUPPORTED})"
     return [found.bundle.name, str(found.threads), f"{block or 'none'}{proven}", length, *figures, limit]
 
@@ -182,7 +187,7 @@ def remarks(found: Sequence[Found]) -> list[str]:
         enough = math.ceil(ENOUGH * max(few))
         lines.append(f"not proven: no miss, but too few steps to say p99.9; --seconds {enough} are enough")
     if seconds and seconds < SECONDS:
-        lines.append(f"{seconds:g} s are little: by default {SECONDS:g} s must be without a miss")
+        lines.append(f"{seconds:g} s is short; the default is {SECONDS:g} s without a miss")
     return lines
 
 

@@ -108,7 +108,7 @@ def test_costs_are_said_in_their_unit_and_a_count_is_no_time(comparison: Compari
     assert any("not the speed of any real board" in note for note in told.notes)
     assert any("no cost of wavetable-reduced" in note for note in told.notes)
     assert any("no Fréchet distance" in note for note in told.notes)
-    assert told.findings[-1].startswith("untrained, so that how they sound says nothing: hpn-44, hpn-reduced")
+    assert told.findings[-1].startswith("untrained, so their sound means nothing: hpn-44, hpn-reduced")
 
 
 def row(measure: str, difference: float, low: float, high: float) -> dict:
@@ -125,7 +125,7 @@ def test_a_sentence_says_what_the_numbers_say_whatever_it_is() -> None:
     assert sentence("b", "a", [unsure]) == (
         "b and a: no difference beyond what 10 phrases can tell (LSD (dB) -0.40 to +0.20)"
     )
-    assert "MSS 0.21 lower on average, but an interval takes 6 phrases" in sentence("b", "a", [unknown])
+    assert "MSS 0.21 lower on average, but an interval needs 6 phrases" in sentence("b", "a", [unknown])
 
 
 def test_the_instrument_is_the_one_in_the_names() -> None:

@@ -88,7 +88,7 @@ def test_nothing_is_bold_where_nothing_is_in_real_time_and_it_says_so() -> None:
     made = tables([*published("slow", HPN, 5), *published("fast", FM)])[0]
     assert not any(isinstance(row[2], Bold) for row in made.rows)
     assert sum(isinstance(row[1], Bold) for row in made.rows) == 1
-    assert "slow is not in real time at any of them." in made.notes
+    assert "slow is not in real time at any of these latencies." in made.notes
     assert not any(note.startswith("fast is") for note in made.notes)
 
 
@@ -155,7 +155,7 @@ def test_the_papers_table_has_buffers_by_threads_and_pytorch_beside() -> None:
     assert made.rows[0][2:8] == ["0.64 (0.01)", "0.16", "50.0", "1.28 (0)", "0.32", "200.0"]
     assert made.rows[0][8].startswith("2x [")
     assert made.rows[1][5:] == ["", "", "", ""]
-    assert "pi has 2 core(s): 4 threads are left out." in made.notes
+    assert "pi has 2 cores, so 4 threads are left out." in made.notes
     assert any("not bytes of weights" in note for note in made.notes)
 
 

@@ -160,13 +160,13 @@ def test_a_board_with_a_hiccup_is_limited_by_jitter_and_the_run_ends_with_it(gol
 
 
 def shown(found: Found) -> str:
-    (cells,) = table([found]).rows
+    (cells,) = table("pi", [found]).rows
     return " | ".join(cells)
 
 
 def test_the_table_says_what_was_found_and_where_steps_are_too_few(golden_bundle: Bundle) -> None:
     small = found_on(golden_bundle, board(lambda block: 1e6))
-    assert shown(small) == "hpn-reduced | 1 | 64 | 4 | 1.000 | 1.000 | 0 | nothing: the bundle has no smaller one"
+    assert shown(small) == "hpn-reduced | 1 | 64 | 4 | 1.000 | 1.000 | 0 | not limited (smallest block in the bundle)"
     assert not any("n < 2995" in line for line in remarks([small]))
     large = found_on(golden_bundle, board(lambda block: 1e6, {64: 0, 128: 0, 256: 0}), 30)
     assert shown(large) == (
@@ -174,7 +174,7 @@ def test_the_table_says_what_was_found_and_where_steps_are_too_few(golden_bundle
         "jitter at 256 (missed after 0.016 s)"
     )
     said = "\n".join(remarks([large]))
-    assert "--seconds 96 are enough" in said and "30 s are little" in said
+    assert "--seconds 96 are enough" in said and "30 s is short" in said
     none = found_on(golden_bundle, board(lambda block: 70e3 * block))
     assert shown(none) == "hpn-reduced | 1 | none | - | - | - | - | compute at 1024"
 

@@ -35,14 +35,17 @@ def cost(board: Board) -> Part:
 
 def _cost_caption(mode: str, clock: str) -> str:
     if clock == INSTRUCTIONS:
-        return "Million instructions for a second of audio: p50, and up to the dearest step. Larger blocks share work."
+        return (
+            "Million instructions for a second of audio: p50, with a band up to the costliest step. Larger blocks "
+            "share fixed work."
+        )
     band = f"{mode.capitalize()}: line p50, band up to p99.9 (up to the maximum where steps are too few)"
     if mode == PACED:
         return (
-            f"{band}; dotted: p50 of the same back to back. Of the time of the step alone: RTF holds no "
-            "lateness, so that a step may be too late though it stays below the dashed line (see misses)."
+            f"{band}; dotted: p50 of the same back to back. RTF counts the step itself, not how late "
+            "it started: a step below the dashed line may still be too late (see misses)."
         )
-    return f"{band}. What stays below the dashed line is in time."
+    return f"{band}. Steps below the dashed line are in time."
 
 
 def cost_plot(cases: Sequence[Row], everything: Sequence[Row], label: str) -> str:

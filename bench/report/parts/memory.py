@@ -31,7 +31,7 @@ def memory(board: Board) -> Part:
             Figure(
                 memory_plot(cases, label),
                 "Private memory of the process, stage by stage; of each model the block with the highest peak. The "
-                "mark is that peak: all that was resident, with the files it shares, such as libraries.",
+                "mark is that peak: all resident memory, shared files such as libraries included.",
             )
         ],
     )

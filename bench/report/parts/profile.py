@@ -13,7 +13,7 @@ from ...stats.node_parts import parts
 from ...terms import INSTRUCTIONS
 from ..board import Board
 
-DEAREST = 10  # nodes of a profile
+COSTLIEST = 10  # nodes of a profile
 PARTS: dict[str, str] = dict(zip(("decoder", "synth", "noise", "reverb"), COLOURS, strict=False))
 
 
@@ -28,7 +28,7 @@ def profiles(board: Board) -> Part | None:
     label = f"{unit} a step in each part of the model: {', '.join(name for name, _ in profiled)}"
     caption = (
         f"{unit} a step in each part of the model, by ONNX Runtime's profiler, its own cost taken off. The tables "
-        "below say what all nodes take together, and what a step takes without the profiler."
+        "below give the sum of all nodes, and a step without the profiler."
     )
     return Part(
         "Where the time goes",
@@ -39,15 +39,15 @@ def profiles(board: Board) -> Part | None:
 
 
 def _nodes(name: str, profile: dict[str, Any], scale: float, unit: str) -> Table:
-    """The dearest nodes of a case."""
+    """The costliest nodes of a case."""
     nodes = sorted(profile["nodes"], key=lambda node: -node["ns"])
     total = sum(node["ns"] for node in nodes) or 1
     cells = [
         [node["name"], node["op"], node["part"], digits(node["ns"] / scale), f"{node['ns'] / total:.1%}"]
-        for node in nodes[:DEAREST]
+        for node in nodes[:COSTLIEST]
     ]
     sums = f"all take {digits(total / scale)} {unit}, a plain step {digits(profile['plain_ns'] / scale)} {unit}"
-    title = f"{name}: the dearest {len(cells)} of {len(nodes)} nodes; {sums}"
+    title = f"{name}: the costliest {len(cells)} of {len(nodes)} nodes; {sums}"
     return Table(title, ["node", "operator", "part", unit, "share"], cells)
 
 

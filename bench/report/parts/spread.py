@@ -23,7 +23,7 @@ def spread(board: Board) -> Part | None:
     paced = " Paced: from the tick of a step to its end." if any(row["mode"] == PACED for row in cases) else ""
     return Part(
         "How step times vary",
-        "How many of all steps take longer than the time below. Nothing is left out: the dot is the longest."
+        "The share of steps that take longer than the time on the axis. No step is left out: the dot is the longest."
         f"{paced} A curve that ends left of the dashed line was never late.",
         legend(cases),
         figures,

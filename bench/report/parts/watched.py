@@ -27,7 +27,7 @@ def watched(board: Board) -> Part | None:
     missing = " and ".join(name for column, (name, _) in WATCHED.items() if column not in known)
     return Part(
         "Temperature and frequency",
-        f"Not measured: {missing}. This board shows none." if missing else "",
+        f"Not measured: {missing}. This board reports none." if missing else "",
         legend(board.cases) if known else {},
         [_watched_figure(runs, column) for column in known],
     )
@@ -36,7 +36,7 @@ def watched(board: Board) -> Part | None:
 def _watched_figure(runs: list[tuple[str, pandas.DataFrame]], column: str) -> Figure:
     name, unit = WATCHED[column]
     svg = watched_plot(runs, column, unit, f"{name} while measuring, one case after another")
-    caption = "in the order of measuring, the time between cases left out; each thin line is the end of a case."
+    caption = "in the order of measuring, without the pauses between cases; a thin line ends each case."
     return Figure(svg, f"{name.capitalize()} {caption}")
 
 

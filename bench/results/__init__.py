@@ -1,0 +1,1 @@
+"""Results: records on disk, the columns that are derived from them, pandas tables."""
