@@ -29,7 +29,7 @@ STEP_TYPES = {**dict.fromkeys(COUNTERS, np.int32)}
 
 
 class Results:
-    """What was measured, as tables that are made when first asked for; `results.columns` says what their columns are."""
+    """What was measured, as tables made when first asked for; `results.columns` says what their columns are."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         """Of these runs, older before newer."""
