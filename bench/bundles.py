@@ -20,13 +20,13 @@ from . import user_modules
 from .errors import BenchError
 from .fidelity import compare
 from .output.console import Report, say
+from .terms import BLOCKS
 
 if TYPE_CHECKING:
     from ..export.foreign.convert import Import
     from ..export.streaming import StreamingModule
     from ..models.families.family import Family
 
-BLOCKS = (64, 128, 256, 512, 1024, 2048, 4096)
 FOLDER = Path("bundles")
 OURS = ("untrained", "trained")  # weights that can be made again, or are here anyway
 PACKAGE = Path(str(resources.files("tonearm.export"))).parent

@@ -12,7 +12,7 @@ from ..device.virtual.start import obstacle
 from ..models.catalogue import load
 from ..runtime.bundle import Bundle
 from ..runtime.parity import full_scale_error
-from .bundles import BLOCKS, ensure_bundle
+from .bundles import ensure_bundle
 from .controls import read_controls, write_sound
 from .deploy import deploy, describe
 from .errors import BenchError
@@ -23,7 +23,7 @@ from .report.terminal import terminal_tables
 from .results.store import load as load_results
 from .sweep.plan import Plan
 from .sweep.run import check_cases, sweep
-from .terms import BURST
+from .terms import BLOCKS, BURST
 
 PHRASE = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
 TEACHER, STUDENT = "hpn-full-flute", "hpn-reduced-flute"

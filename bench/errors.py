@@ -6,8 +6,10 @@ BenchError
 └── ResultsError    a results folder can't be read or written
 """
 
+from ..runtime.errors import TonearmError
 
-class BenchError(Exception):
+
+class BenchError(TonearmError):
     """Anything the harness itself can't do."""
 
 

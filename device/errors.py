@@ -13,8 +13,10 @@ DeviceError
     └── NoWheelError       because there are none for this kind of board
 """
 
+from ..runtime.errors import TonearmError
 
-class DeviceError(Exception):
+
+class DeviceError(TonearmError):
     """Anything that goes wrong between this machine and a board."""
 
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..runtime.errors import TonearmError
 
-class ExportError(Exception):
+
+class ExportError(TonearmError):
     """Anything that keeps a model from becoming a bundle."""
 
 

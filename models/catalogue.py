@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..runtime.bundle import Provenance
 from .errors import CheckpointError, UnknownModelError
+from .model import Model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,25 +27,6 @@ if TYPE_CHECKING:
 SEED = 0
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 PATCHES = ("violin", "flute", "trumpet", "piano", "flute4", "trumpet4", "1stack4", "2stack2", "1stack2")
-
-
-@dataclass(frozen=True)
-class Model:
-    """A name and what it stands for.
-
-    `width` is the decoder's, `patch` is DDX7's, `checkpoint` the trained weights it comes with.
-    """
-
-    name: str
-    family: str
-    width: int
-    patch: str = ""
-    checkpoint: Path | None = None
-
-    @property
-    def architecture(self) -> tuple[str, int, str]:
-        """Family, width and patch, which weights have to fit."""
-        return self.family, self.width, self.patch
 
 
 @dataclass(frozen=True)

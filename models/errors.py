@@ -9,8 +9,10 @@ ModelError
 └── TrainingError       the training can't begin, or can't go on
 """
 
+from ..runtime.errors import TonearmError
 
-class ModelError(Exception):
+
+class ModelError(TonearmError):
     """Anything wrong with a model's name, weights or training."""
 
 

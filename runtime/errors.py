@@ -8,7 +8,11 @@ RunnerError
 """
 
 
-class RunnerError(Exception):
+class TonearmError(Exception):
+    """The base of every error that is told in a line."""
+
+
+class RunnerError(TonearmError):
     """Anything that keeps a bundle from running here."""
 
 

@@ -22,52 +22,10 @@ from ...device.turn import turn
 from ...device.virtual import qemu
 from ..errors import BenchError
 from ..output.console import out, say, stage
-from .arguments import Commands, add_command
-from .board_doctor import add_doctor, add_info
-from .board_releases import add_releases, add_rollback
 
 
-def add_board(commands: Commands) -> None:
-    """`tonearm board`."""
-    about = "list boards, add, remove, start, stop or look at one"
-    command = add_command(commands, "board", about, "board add pi pi@raspberrypi.local --trust")
-    actions = command.add_subparsers(metavar="ACTION", required=True)
-    add_command(actions, "list", "all boards by name, and where they are", "board list").set_defaults(run=_list)
-    _add_add(actions)
-    add_info(actions)
-    add_doctor(actions)
-    add_releases(actions)
-    add_rollback(actions)
-    for name, text, example, run in (
-        ("trust", "compare the host key of a board and trust it from now on", "pi", _trust),
-        ("remove", "take away all that Tonearm put on a board, and its entry", "pi", _remove),
-        ("up", "start a virtual board", "virtual", _up),
-        ("down", "stop a virtual board; its disk is kept", "virtual", _down),
-    ):
-        action = add_command(actions, name, text, f"board {name} {example}")
-        action.add_argument("name", metavar="NAME", help="the board's name")
-        action.set_defaults(run=run)
-        if name == "remove":
-            action.add_argument("--yes", action="store_true", help="don't ask first")
-            action.add_argument("--entry", action="store_true", help="only its entry; the board is not asked")
-
-
-def _add_add(actions: Commands) -> None:
-    action = add_command(
-        actions,
-        "add",
-        "give a board a name, and see whether it answers",
-        "board add pi pi@raspberrypi.local --trust\n  tonearm board add lab kim@[fe80::17]:2222 --key ~/.ssh/lab",
-    )
-    action.add_argument("name", metavar="NAME", help="what to call it")
-    action.add_argument("target", metavar="[USER@]HOST[:PORT]", help="where it is; a host of ~/.ssh/config will do")
-    action.add_argument("--key", metavar="FILE", help="the private key to log in with (default: as ssh does)")
-    action.add_argument("--jump", metavar="[USER@]HOST[:PORT]", help="the jump host on the way there")
-    action.add_argument("--trust", action="store_true", help="show an unknown host key and ask whether to trust it")
-    action.set_defaults(run=_add)
-
-
-def _add(options: argparse.Namespace) -> None:
+def add(options: argparse.Namespace) -> None:
+    """Add a board to boards.toml."""
     boardsfile.check_new(options.name)
     target = parse_target(options.target)
     key = str(Path(options.key).expanduser().absolute()) if options.key else None
@@ -98,7 +56,8 @@ def _look(name: str, entry: dict[str, Any], trust: bool) -> str:
     return f"{name}: {model}, {cpu}, Linux {facts['kernel']} ({facts['machine']}), Python {python}"
 
 
-def _trust(options: argparse.Namespace) -> None:
+def trust(options: argparse.Namespace) -> None:
+    """Trust a board's host key."""
     _check_real(options.name)
     endpoint = find_endpoint(options.name)
     with stage(f"look at the host key of {options.name}"):
@@ -111,7 +70,8 @@ def _check_real(name: str) -> None:
         raise BoardError(f"{name} is built in: its host key is Tonearm's own, and is checked")
 
 
-def _remove(options: argparse.Namespace) -> None:
+def remove(options: argparse.Namespace) -> None:
+    """Remove all of Tonearm from a board."""
     name = options.name
     listed = name in boardsfile.read_boards()
     if listed:
@@ -162,7 +122,8 @@ def _confirm(question: str, yes: bool) -> None:
         raise BenchError("nothing was removed")
 
 
-def _list(options: argparse.Namespace) -> None:
+def list_boards(options: argparse.Namespace) -> None:
+    """Print all boards."""
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_row(LOOPBACK, "this machine, over SSH", "")
     for name in sorted({VIRTUAL, *filter(is_virtual, qemu.names())}):
@@ -184,13 +145,15 @@ def _where(entry: dict[str, Any]) -> str:
     return f"{endpoint.user}@{endpoint.place}{through}"
 
 
-def _up(options: argparse.Namespace) -> None:
+def up(options: argparse.Namespace) -> None:
+    """Start a virtual board."""
     check_virtual(options.name)
     with stage(f"start {options.name}") as report, board(options.name, report) as connection:
         read_facts(connection)
 
 
-def _down(options: argparse.Namespace) -> None:
+def down(options: argparse.Namespace) -> None:
+    """Stop a virtual board."""
     check_virtual(options.name)
     with stage(f"stop {options.name}"):
         ran = qemu.down(options.name)

@@ -17,45 +17,18 @@ from ...device.ssh.connection import Connection
 from ...device.turn import turn
 from ..errors import BenchError
 from ..output.console import Report, out, say, stage
-from .arguments import Commands, add_command
 from .board_info import WIDTH, describe_board
 
 
-def add_info(actions: Commands) -> None:
-    """`tonearm board info`."""
-    action = add_command(actions, "info", "what a board is and has", "board info pi\n  tonearm board info pi --json")
-    action.add_argument("name", metavar="NAME", help="loopback, virtual, or a board of yours")
-    action.add_argument("--json", action="store_true", help="all facts, for programs; what is not known is left out")
-    action.set_defaults(run=_info)
-
-
-def _info(options: argparse.Namespace) -> None:
+def info(options: argparse.Namespace) -> None:
+    """Print what a board is and has."""
     with stage(f"look at {options.name}") as report, board(options.name, report) as connection:
         facts = examine(connection)
     out.print(json.dumps(facts, indent=2) if options.json else describe_board(facts), soft_wrap=True)
 
 
-def add_doctor(actions: Commands) -> None:
-    """`tonearm board doctor`."""
-    action = add_command(
-        actions,
-        "doctor",
-        "what will spoil a measurement on a board or a deploy to it, and what to do about it",
-        "board doctor pi\n  tonearm board doctor pi --tune\n  tonearm board doctor pi --restore\n\n"
-        "the exit status is 1 if something will spoil things; remarks will not",
-    )
-    action.add_argument("name", metavar="NAME", help="loopback, virtual, or a board of yours")
-    ways = action.add_mutually_exclusive_group()
-    ways.add_argument(
-        "--tune",
-        action="store_true",
-        help="first set the governors to performance, until the next start of the board; no password is asked for",
-    )
-    ways.add_argument("--restore", action="store_true", help="put back what --tune has changed, and nothing else")
-    action.set_defaults(run=_doctor)
-
-
-def _doctor(options: argparse.Namespace) -> None:
+def examine_board(options: argparse.Namespace) -> None:
+    """Print what will spoil a measurement; `BenchError` where something will."""
     if options.restore:
         _restore(options.name)
         return

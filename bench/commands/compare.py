@@ -10,7 +10,6 @@ from ...device.facts import printable
 from .. import bundles
 from ..errors import BenchError
 from ..output.console import Report, out, say, stage
-from .arguments import Commands, add_command, positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,62 +19,8 @@ if TYPE_CHECKING:
     from ..compare.text import Told
 
 
-def add_compare(commands: Commands) -> None:
-    """`tonearm compare`."""
-    command = add_command(
-        commands,
-        "compare",
-        "put a teacher and its students side by side: size, cost, sound",
-        "compare results --teacher hpn-full-flute --student hpn-reduced-flute --html compare.html\n"
-        "  tonearm compare results --teacher hpn-full --student hpn-reduced ddx7-reduced-flute --no-sound",
-    )
-    command.add_argument(
-        "results",
-        type=Path,
-        nargs="?",
-        metavar="RESULTS",
-        help="a folder made by tonearm sweep, for what a block costs",
-    )
-    model = "a model's name (see: tonearm models), or NAME=FILE with a checkpoint"
-    command.add_argument("--teacher", required=True, metavar="MODEL", help=model)
-    command.add_argument(
-        "--student",
-        required=True,
-        nargs="+",
-        metavar="MODEL",
-        help="one or more; the others are compared with the first",
-    )
-    phrases = command.add_mutually_exclusive_group()
-    phrases.add_argument(
-        "--instrument", metavar="NAME", help="whose test phrases to play (default: the one in the models' names)"
-    )
-    phrases.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="play the test part of your own recordings: .wav, mono, 16 kHz"
-    )
-    phrases.add_argument(
-        "--no-sound", action="store_true", help="play nothing: size and cost alone, in seconds, of untrained models too"
-    )
-    command.add_argument(
-        "--phrases", type=positive, metavar="N", help="only the first N of them (default: all), for a quick look"
-    )
-    command.add_argument("--csv", type=_new_file, metavar="FILE", help="all figures, one row per model (and board)")
-    command.add_argument(
-        "--html", type=_new_file, metavar="FILE", help="one self-contained page, with sounds to listen to"
-    )
-    command.set_defaults(run=_compare)
-
-
-def _new_file(text: str) -> Path:
-    """A file to write, as argparse reads it: minutes of listening shall not end in a name that was mistyped."""
-    file = Path(text)
-    if text == "-" or file.is_dir():
-        raise argparse.ArgumentTypeError(f"{text}: the name of a file is wanted")
-    if not file.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"no folder {file.parent}: make it first")
-    return file
-
-
-def _compare(options: argparse.Namespace) -> None:
+def compare(options: argparse.Namespace) -> None:
+    """Compare a teacher and its students, and write the files that were asked for."""
     names = [options.teacher, *options.student]
     with bundles.needing_extra("comparing"):
         import torch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-import argcomplete
+from argcomplete.shell_integration import shellcode
 
 
 def completion(options: argparse.Namespace) -> None:
     """Print the shell's code, as argcomplete writes it."""
-    print(argcomplete.shellcode(["tonearm"], shell=options.shell))
+    print(shellcode(["tonearm"], shell=options.shell))

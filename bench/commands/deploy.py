@@ -7,27 +7,14 @@ import argparse
 from ...device.boards import check_name
 from ...runtime.check import check_bundle
 from .. import bundles
-from ..deploy import Deployed, deploy, deploy_over, describe
+from ..deploy import Deployed, deploy_over, describe
+from ..deploy import deploy as deploy_to
 from ..output.console import Report, out, say, stage
 from ..parallel import Reach, at_once, check
-from .arguments import Commands, add_bundle, add_command, add_on_several
 
 
-def add_deploy(commands: Commands) -> None:
-    """`tonearm deploy`."""
-    command = add_command(
-        commands,
-        "deploy",
-        "put a model on a board, or on several at once, prove it there, make it current",
-        "deploy hpn-reduced-flute --board pi\n  tonearm deploy hpn-reduced-flute --board pi bela virtual",
-    )
-    command.usage = "%(prog)s [-h] MODEL|BUNDLE --board NAME [NAME ...]"  # the other way round, MODEL would be a NAME
-    add_bundle(command)
-    add_on_several(command)
-    command.set_defaults(run=_deploy)
-
-
-def _deploy(options: argparse.Namespace) -> None:
+def deploy(options: argparse.Namespace) -> None:
+    """Put a model on one board, or on several at once."""
     for name in options.board:
         check_name(name)
     if len(options.board) > 1:
@@ -36,7 +23,7 @@ def _deploy(options: argparse.Namespace) -> None:
     (name,) = options.board
     with stage(f"deploy {options.what} to {name}") as report:
         bundle, line = bundles.ensure_bundle(options.what, report)
-        deployed = deploy(name, bundle, report)
+        deployed = deploy_to(name, bundle, report)
     say(line)
     out.print(describe(name, bundle, deployed), soft_wrap=True)
 

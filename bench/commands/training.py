@@ -7,91 +7,23 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...models.training.phrases import INSTRUMENTS, SECONDS
 from .. import bundles
 from ..names import plain_name
 from ..output.console import Report, out, say, stage
-from .arguments import Commands, add_command, natural, positive
 
 if TYPE_CHECKING:
     from ...models.training.dataset import DataSet
 
-STEPS = 1000
-FOLDER = Path("trained")
-LONGEST_CLIP = SECONDS  # of a phrase
 
-
-def add_train(commands: Commands) -> None:
-    """`tonearm train`."""
-    command = add_command(
-        commands,
-        "train",
-        "train a model on an instrument or on recordings; goes on where it was stopped",
-        "train hpn-full --instrument flute\n  tonearm train ddx7-reduced-violin --data recordings --steps 5000",
-    )
-    command.add_argument("model", metavar="MODEL", help="a model's name (see: tonearm models)")
-    _add_how(command)
-    command.set_defaults(run=_train)
-
-
-def add_distill(commands: Commands) -> None:
-    """`tonearm distill`."""
-    command = add_command(
-        commands,
-        "distill",
-        "train a student that learns from its teacher, too; goes on where it was stopped",
-        "distill hpn-reduced --teacher hpn-full --method control --instrument flute",
-    )
-    command.add_argument("model", metavar="STUDENT", help="a model's name (see: tonearm models)")
-    command.add_argument(
-        "--teacher",
-        required=True,
-        metavar="MODEL[=FILE]",
-        help="a trained model of the same family: its name, with its weights if they are neither in the output folder "
-        "nor come with Tonearm",
-    )
-    command.add_argument(
-        "--method",
-        required=True,
-        choices=("audio", "control"),
-        help="learn from the teacher's sound, or from its synthesizer controls",
-    )
-    _add_how(command)
-    command.set_defaults(run=_distill)
-
-
-def _add_how(command: argparse.ArgumentParser) -> None:
-    data = command.add_mutually_exclusive_group(required=True)
-    data.add_argument(
-        "--instrument",
-        choices=tuple(INSTRUMENTS),
-        help="100 made-up phrases of a sampled instrument; needs FluidSynth and its soundfont",
-    )
-    data.add_argument(
-        "--data", type=Path, metavar="DIR", help="a folder of .wav or .flac files: one voice, mono, 16 kHz, dry"
-    )
-    command.add_argument("--steps", type=positive, default=STEPS, metavar="N", help=f"default: {STEPS}")
-    command.add_argument("--batch", type=positive, default=8, metavar="N", help="clips a step (default: 8)")
-    command.add_argument("--seconds", type=clip, default=1.0, metavar="S", help="length of a clip (default: 1)")
-    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of clips and noise (default: 0)")
-    command.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="DIR", help=f"default: {FOLDER}")
-
-
-def clip(text: str) -> float:
-    """Seconds of a clip, as argparse reads it: longer than the longest window of the loss, not longer than a phrase."""
-    if not 0.1 <= float(text) <= LONGEST_CLIP:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and {LONGEST_CLIP:g} seconds")
-    return float(text)
-
-
-def _train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace) -> None:
+    """Train a model."""
     _run(options, "", "")
 
 
-def _distill(options: argparse.Namespace) -> None:
+def distill(options: argparse.Namespace) -> None:
+    """Train a student with its teacher."""
     _run(options, options.teacher, options.method)
 
 

@@ -16,7 +16,7 @@ from ...models.footprint import footprint
 from ...models.sound.features import Samples
 from ...models.sound.quality import Heard, hear, paired_difference, quality, spectral_distances
 from ...models.training.dataset import Phrase, parallel
-from ...models.training.phrases import INSTRUMENTS
+from ...models.training.instruments import INSTRUMENTS
 from ...models.training.train import sound
 from ...runtime.bundle import Provenance
 from ..errors import BenchError

@@ -18,7 +18,8 @@ EXAMPLES = """examples:
   tonearm compare results --teacher hpn-full-flute --student hpn-reduced-flute
   tonearm report results --html report.html
 
-tonearm COMMAND --help shows the options of a command, with examples. tonearm completion --help: completion in your shell.
+tonearm COMMAND --help: the options of a command, with examples
+tonearm completion --help: how to complete them in your shell
 """
 
 

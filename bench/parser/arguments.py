@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Commands = argparse._SubParsersAction
+BOARD = "loopback, virtual, or a board of yours"
 
 
 def add_commands(parser: argparse.ArgumentParser, metavar: str) -> Commands:
@@ -61,13 +62,13 @@ def add_bundle(command: argparse.ArgumentParser) -> None:
 
 def add_board_name(command: argparse.ArgumentParser) -> None:
     """The board that a command is about."""
-    action = command.add_argument("name", metavar="NAME", help="loopback, virtual, or a board of yours")
+    action = command.add_argument("name", metavar="NAME", help=BOARD)
     complete(action, board_names)
 
 
 def add_on(command: argparse.ArgumentParser) -> None:
     """On which board."""
-    action = command.add_argument("--board", required=True, metavar="NAME", help="loopback, virtual, or a board of yours")
+    action = command.add_argument("--board", required=True, metavar="NAME", help=BOARD)
     complete(action, board_names)
 
 
@@ -152,4 +153,3 @@ def seconds(text: str) -> float:
     if not 0 < float(text) < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no length of time")
     return float(text)
-

@@ -48,8 +48,8 @@ def add_render(commands: Commands) -> None:
         required=True,
         metavar="FILE",
         help="controls, 250 frames a second: arrays of an .npz or columns of a .csv named f0_hz (Hz), loudness_db (dB) "
-        "and, optionally, noise; or a recording, .wav or .flac, mono, whose pitch and loudness are played; for a bundle "
-        "whose input is audio, the recording itself",
+        "and, optionally, noise; or a recording, .wav or .flac, mono, whose pitch and loudness are played; for a "
+        "bundle whose input is audio, the recording itself",
     )
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .wav, or an .npz")
     command.add_argument(

@@ -25,7 +25,7 @@ PLAN = """plan.toml may hold what the options say, all but --smallest-block:
   blocks = [64, 256, 1024]                           # threads
   modes = ["burst", "paced"]                         # repeats, steps or seconds
   cool_down = 60                                     # tune, profile, seed, output, protocol"""
-GATE = """exit status 1 when a case of OLD is not in NEW (measure both by the same command), or one got worse by more than
+GATE = """exit status 1 when a case of OLD is not in NEW (measure both with one command), or one got worse by more than
   the floor   0.5 % on a virtual board, which counts instructions and repeats to 0.1 %;
               5 % elsewhere, as times of the same program differ by that much from day to day
   its noise   three times the range of its repeats, or, of one run, half the interval of its median;
@@ -67,7 +67,10 @@ def _add_cases(command: argparse.ArgumentParser) -> None:
     command.add_argument("--plan", type=Path, metavar="FILE", help="plan file; command-line options override it")
     add_on_several(command, required=False)
     models = command.add_argument(
-        "--models", nargs="+", metavar="MODEL|BUNDLE", help="names (see: tonearm models), or folders made by tonearm export"
+        "--models",
+        nargs="+",
+        metavar="MODEL|BUNDLE",
+        help="names (see: tonearm models), or folders made by tonearm export",
     )
     complete(models, lambda: [*model_names(), *bundle_folders()])
     command.add_argument("--precisions", nargs="+", metavar="P", help="only bundles of these precisions (default: all)")
@@ -101,9 +104,7 @@ def _add_length(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="timed steps per case (default: 1000, and 10 s of audio when paced; virtual: 7 to 32)",
     )
-    length.add_argument(
-        "--seconds", type=seconds, metavar="S", help="seconds of audio per case (instead of --steps)"
-    )
+    length.add_argument("--seconds", type=seconds, metavar="S", help="seconds of audio per case (instead of --steps)")
 
 
 def _add_how(command: argparse.ArgumentParser) -> None:
@@ -196,7 +197,9 @@ def add_compare(commands: Commands) -> None:
         "--data", type=Path, metavar="FOLDER", help="play the test part of your own recordings: .wav, mono, 16 kHz"
     )
     phrases.add_argument(
-        "--no-sound", action="store_true", help="play nothing: size and cost alone, in seconds, also of untrained models"
+        "--no-sound",
+        action="store_true",
+        help="play nothing: size and cost alone, in seconds, also of untrained models",
     )
     command.add_argument(
         "--phrases", type=positive, metavar="N", help="only the first N of them, for a quick look (default: all)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from ..terms import BLOCKS
@@ -13,7 +12,9 @@ GOLDEN = Path("tests/golden")
 
 def add_models(commands: Commands) -> None:
     """`tonearm models`."""
-    add_command(commands, "models", "list the models: parameters, arithmetic, latency, training", "models", "models:models")
+    add_command(
+        commands, "models", "list the models: parameters, arithmetic, latency, training", "models", "models:models"
+    )
 
 
 def add_export(commands: Commands) -> None:
@@ -89,14 +90,18 @@ def add_import(commands: Commands) -> None:
         nargs="+",
         action="extend",
         metavar="IN=OUT",
-        help="each state's input and the output that it comes back as; name all of them, or none (default: guessed, and "
-        "shown)",
+        help="each state's input and the output that it comes back as; name all of them, or none (default: guessed, "
+        "and shown)",
     )
     command.add_argument(
         "--hop", type=positive, metavar="N", help="samples that a call takes (default: guessed, and shown)"
     )
     command.add_argument(
-        "--latency", type=natural, default=0, metavar="N", help="samples by which the output lags the input (default: 0)"
+        "--latency",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="samples by which the output lags the input (default: 0)",
     )
     command.add_argument(
         "--set",

@@ -62,7 +62,9 @@ def _add_how(command: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--data", type=Path, metavar="DIR", help="a folder of .wav or .flac files: one voice, mono, 16 kHz, dry"
     )
-    command.add_argument("--steps", type=positive, default=STEPS, metavar="N", help=f"training steps (default: {STEPS})")
+    command.add_argument(
+        "--steps", type=positive, default=STEPS, metavar="N", help=f"training steps (default: {STEPS})"
+    )
     command.add_argument("--batch", type=positive, default=8, metavar="N", help="clips per step (default: 8)")
     command.add_argument("--seconds", type=clip, default=1.0, metavar="S", help="length of a clip, in s (default: 1)")
     command.add_argument(

@@ -25,7 +25,7 @@ from .stateful import Stateful
 from .upsampling import Held, before, ramp_weights
 
 if TYPE_CHECKING:
-    from ..catalogue import Model
+    from ..model import Model
 
 KERNEL = 3
 BLOCKS = {128: 5, 64: 3}  # of the teacher ("full") and the student ("reduced"), by width

@@ -16,7 +16,7 @@ from .reverb import Reverb
 from .stateful import Stateful, zero_states_of
 
 if TYPE_CHECKING:
-    from ..catalogue import Model
+    from ..model import Model
 
 
 class Family(StreamingModule):

@@ -20,7 +20,7 @@ from .oscillator import HarmonicOscillator, Phase
 from .recurrent import RecurrentDecoder, recurrent_width
 
 if TYPE_CHECKING:
-    from ..catalogue import Model
+    from ..model import Model
 
 HARMONICS = 100
 BANDS = 65

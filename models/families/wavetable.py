@@ -22,7 +22,7 @@ from .stateful import Stateful
 from .upsampling import Held
 
 if TYPE_CHECKING:
-    from ..catalogue import Model
+    from ..model import Model
 
 TABLES = 20
 LENGTH = 512

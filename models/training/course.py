@@ -18,9 +18,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..catalogue import MODELS, NAMES, TRAINED, Model, find, load, untrained
+from ..catalogue import MODELS, NAMES, TRAINED, find, load, untrained
 from ..errors import TrainingError
 from ..families.family import Family
+from ..model import Model
 from .cards import Card, write_card
 from .dataset import DataSet, Phrase, Report
 from .distillation import METHODS, Teacher, distillation_loss, prepare_student

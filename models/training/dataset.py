@@ -23,7 +23,8 @@ from ...runtime.clip import UNREADABLE, read_arrays, write_arrays
 from ..constants import HOP, SAMPLE_RATE
 from ..errors import DataError, RecordingError
 from ..sound.features import ANALYSIS, RECORDINGS, Report, Samples, analyse, read_recording
-from .phrases import INSTRUMENTS, RECIPE, SECONDS, phrase
+from .instruments import INSTRUMENTS, PHRASE_SECONDS
+from .phrases import RECIPE, phrase
 
 PHRASES = 100  # of an instrument
 SHARE = 0.1  # of the phrases, for validation, and as many to test
@@ -75,7 +76,7 @@ def instrument_data(name: str, report: Report, cache: Path | None = None, count:
     missing = [(name, seed, file) for seed, file in enumerate(files) if not file.is_file()]
     for done, _ in enumerate(parallel(_make, missing)):
         report(f"play phrases on the {name}", done + 1, len(missing))
-    about = f"{count} phrases of {SECONDS:g} s, {name} of FluidR3_GM played by FluidSynth"
+    about = f"{count} phrases of {PHRASE_SECONDS:g} s, {name} of FluidR3_GM played by FluidSynth"
     return _split(_read(files, cache, report), about, LICENCE)
 
 
@@ -147,7 +148,7 @@ def _read(files: list[Path], cache: Path, report: Report, root: Path | None = No
 def _pieces(file: Path) -> Iterator[tuple[float, Samples]]:
     """A file's phrases of whole frames, and the second each begins at; what is left at the end if it is long enough."""
     samples = read_recording(file)
-    size, shortest = int(SECONDS * SAMPLE_RATE), int(SHORTEST * SAMPLE_RATE)
+    size, shortest = int(PHRASE_SECONDS * SAMPLE_RATE), int(SHORTEST * SAMPLE_RATE)
     if len(samples) < shortest:
         raise RecordingError(f"{file} lasts {len(samples) / SAMPLE_RATE:.2f} s: a phrase needs at least {SHORTEST:g} s")
     for start in range(0, len(samples) - shortest + 1, size):
@@ -201,8 +202,8 @@ def _split(phrases: list[Phrase], about: str, licence: str) -> DataSet:
     held = max(1, round(SHARE * len(phrases)))
     if len(phrases) < 2 * held + 1:
         raise DataError(
-            f"{len(phrases)} phrases of {SECONDS:g} s are too few for training, validation and test: give "
-            f"at least 3, {3 * SECONDS:g} s of sound"
+            f"{len(phrases)} phrases of {PHRASE_SECONDS:g} s are too few for training, validation and test: give "
+            f"at least 3, {3 * PHRASE_SECONDS:g} s of sound"
         )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(phrases))
     shuffled = [phrases[index] for index in order]

@@ -10,34 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .instruments import PHRASE_SECONDS, Instrument
+
 RECIPE = 1  # one more whenever a phrase would sound different
-SECONDS = 8.0
 TAIL = 0.6  # the last note rings out in it
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9))
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """A General MIDI program, the notes it plays, how far it is turned up, and whether a tone can be shaped.
-
-    Its loudest phrase almost reaches full scale: what is played softly must stay well above the -80 dB where loudness
-    ends.
-    """
-
-    program: int
-    lowest: int
-    highest: int
-    gain: float
-    sustained: bool = True
-
-
-# Programs from 0. The highest notes stay below the 2000 Hz to which pitch is followed.
-INSTRUMENTS = {
-    "flute": Instrument(73, 60, 91, 2.8),
-    "trumpet": Instrument(56, 55, 84, 1.6),
-    "violin": Instrument(40, 55, 91, 3.0),
-    "piano": Instrument(0, 45, 88, 4.0, sustained=False),
-}
 
 
 @dataclass(frozen=True)
@@ -62,8 +39,8 @@ def phrase(instrument: Instrument, seed: int) -> list[Note]:
     is_legato = random.uniform() < 0.6
     pitches = _walk(instrument, random)
     notes, now = [], random.uniform(0.05, 0.3)
-    while now < SECONDS - TAIL:
-        span = min(pace * 2 ** random.uniform(-0.7, 1.2), SECONDS - TAIL - now + 0.1)
+    while now < PHRASE_SECONDS - TAIL:
+        span = min(pace * 2 ** random.uniform(-0.7, 1.2), PHRASE_SECONDS - TAIL - now + 0.1)
         length = span if is_legato else span * random.uniform(0.3, 0.8)
         velocity = int(np.clip(random.normal(loudness, 8), 40, 127))
         notes.append(Note(now, length, next(pitches), velocity, **_moves(instrument, length, random)))

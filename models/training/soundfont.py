@@ -14,7 +14,8 @@ import soundfile
 from ..constants import SAMPLE_RATE
 from ..errors import DataError
 from ..sound.features import Samples
-from .phrases import SECONDS, Instrument, Note
+from .instruments import PHRASE_SECONDS, Instrument
+from .phrases import Note
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 INSTALL = "apt install fluidsynth fluid-soundfont-gm"
@@ -40,7 +41,7 @@ def play(instrument: Instrument, notes: list[Note], soundfont: Path = SOUNDFONT)
         _synthesize(score, sound, soundfont, instrument.gain)
         stereo, _ = soundfile.read(sound, dtype="float32", always_2d=True)
     mono = scipy.signal.resample_poly(stereo.mean(1), 1, RENDER_RATE // SAMPLE_RATE)
-    length = int(SECONDS * SAMPLE_RATE)
+    length = int(PHRASE_SECONDS * SAMPLE_RATE)
     return np.pad(mono[:length], (0, max(0, length - len(mono)))).astype(np.float32)
 
 
@@ -70,7 +71,7 @@ def _midi(instrument: Instrument, notes: list[Note]) -> mido.MidiFile:
         tick = round(when * 1000)
         track.append(message.copy(time=tick - now))
         now = tick
-    track.append(mido.MetaMessage("end_of_track", time=max(0, round(SECONDS * 1000) - now)))
+    track.append(mido.MetaMessage("end_of_track", time=max(0, round(PHRASE_SECONDS * 1000) - now)))
     return mido.MidiFile(ticks_per_beat=MILLISECONDS["ticks_per_beat"], tracks=[track])
 
 

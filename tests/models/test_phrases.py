@@ -9,7 +9,8 @@ import json
 
 import numpy as np
 import pytest
-from tonearm.models.training.phrases import INSTRUMENTS, RECIPE, SECONDS, Note, phrase
+from tonearm.models.training.instruments import INSTRUMENTS, PHRASE_SECONDS
+from tonearm.models.training.phrases import RECIPE, Note, phrase
 
 SEEDS = range(100)
 # Of the notes of seeds 0 to 9: another hash is another data set under the old name, of which a part lies in people's
@@ -43,7 +44,7 @@ def test_the_notes_lie_in_the_range_one_after_the_other_within_the_clip(name: st
         assert notes and all(instrument.lowest <= note.pitch <= instrument.highest for note in notes)
         assert all(1 <= note.velocity <= 127 and note.length > 0 for note in notes)
         assert notes[0].start >= 0 and min(joints(name, seed), default=0) > -1e-9
-        assert notes[-1].start + notes[-1].length < SECONDS
+        assert notes[-1].start + notes[-1].length < PHRASE_SECONDS
 
 
 @pytest.mark.parametrize("name", INSTRUMENTS)

@@ -11,7 +11,8 @@ import pytest
 from tonearm.models.constants import HOP, SAMPLE_RATE
 from tonearm.models.errors import DataError
 from tonearm.models.sound.features import pitch_hz
-from tonearm.models.training.phrases import INSTRUMENTS, SECONDS, Note, phrase
+from tonearm.models.training.instruments import INSTRUMENTS, PHRASE_SECONDS
+from tonearm.models.training.phrases import Note, phrase
 from tonearm.models.training.soundfont import SOUNDFONT, cents, play
 
 played = pytest.mark.skipif(
@@ -37,7 +38,7 @@ def wanted_hz(notes: list[Note], frames: int) -> np.ndarray:
 def test_the_pitch_is_the_scores_and_the_peak_below_full_scale(name: str, seed: int) -> None:
     notes = phrase(INSTRUMENTS[name], seed)
     samples = play(INSTRUMENTS[name], notes)
-    assert samples.shape == (SECONDS * SAMPLE_RATE,) and samples.dtype == np.float32
+    assert samples.shape == (PHRASE_SECONDS * SAMPLE_RATE,) and samples.dtype == np.float32
     assert 0.01 < np.max(np.abs(samples)) < 1
     found, voiced = pitch_hz(samples[: ANALYSED * SAMPLE_RATE])
     wanted = wanted_hz(notes, len(found))

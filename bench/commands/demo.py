@@ -1,0 +1,13 @@
+"""The command that shows the whole way."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..demo import default_board
+from ..demo import demo as run_demo
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Run the demonstration."""
+    run_demo(options.board or default_board(), options.output)
