@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..device.facts import printable
+from ..device.text import printable
 from ..models.catalogue import NAMES, find, resolve
 from ..models.errors import how_to_install
 from ..runtime.bundle import MANIFEST, Bundle, Provenance, read_bundle

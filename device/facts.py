@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import AgentError
 from .ssh.connection import Connection
+from .text import printable
 
 _VERSION = re.compile(r"\d{1,3}\.\d{1,3}[\w.]*")
 _MACHINE = re.compile(r"[a-z0-9_]{1,32}")
@@ -199,8 +200,3 @@ _EXAMINED: dict[str, Check] = {
     "clock_synchronised": _flag,
     "clock": _number,
 }
-
-
-def printable(text: object) -> str:
-    """A text whose every character can be shown: what a board says must not move the cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))

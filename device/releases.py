@@ -12,9 +12,9 @@ from typing import Any
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.runner import FORMAT
 from .errors import AgentError, NoSpaceError
-from .facts import printable
 from .runtimes.provision import Progress, Site, push_tree
 from .ssh.connection import Connection, Sent, Upload
+from .text import printable
 
 TASK_SECONDS = 900
 KEEP = 8  # releases on a board, those used last

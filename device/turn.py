@@ -13,13 +13,12 @@ from collections.abc import Iterator
 import paramiko
 
 from .errors import BusyError, UnreachableError
-from .facts import printable
+from .progress import WAIT, Progress
 from .ssh.connection import Connection
-from .virtual.image import Progress
+from .text import printable
 
 # That the board waits before it says who is there: at first, and then, not to disturb them.
 FIRST_SECONDS, LATER_SECONDS = 1, 30
-WAIT = "wait for"
 PATIENCE_SECONDS = 900
 BEAT_SECONDS = 15
 SILENCE_SECONDS = 60  # after which the board gives it to the next

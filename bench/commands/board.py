@@ -12,12 +12,13 @@ from ...device import boardsfile
 from ...device.boards import board, check_virtual, endpoint_of, find_endpoint, is_virtual
 from ...device.boardsfile import LOOPBACK, VIRTUAL
 from ...device.errors import BoardError, HostKeyError
-from ...device.facts import printable, read_facts
+from ...device.facts import read_facts
 from ...device.prompts import ask
 from ...device.ssh.client import trust_host
 from ...device.ssh.config import ssh_hosts
 from ...device.ssh.connection import Connection
 from ...device.ssh.endpoint import parse_target
+from ...device.text import printable
 from ...device.turn import turn
 from ...device.virtual import qemu
 from ..errors import BenchError

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...device.facts import printable
+from ...device.text import printable
 from .. import bundles
 from ..errors import BenchError
 from ..output.console import Report, out, say, stage

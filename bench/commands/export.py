@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from ...device.facts import printable
+from ...device.text import printable
 from ...models.catalogue import variant_name
 from ...runtime.bundle import Bundle
 from .. import bundles

@@ -21,8 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ...device.facts import printable
-from ...device.turn import WAIT
+from ...device.progress import WAIT
+from ...device.text import printable
 
 # Where nobody's terminal sets the width, lines are as long as they need to be.
 # What is printed may come from a board or a file: none of it is markup.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...device.facts import printable
+from ...device.text import printable
 from ..output.numbers import count, duration
 from ..stats.node_parts import parts
 from ..stats.step_times import steps_needed

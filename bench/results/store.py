@@ -19,7 +19,7 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
-from ...device.facts import printable
+from ...device.text import printable
 from ..errors import ResultsError
 from .frames import Results
 from .merging import joined

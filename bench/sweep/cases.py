@@ -12,8 +12,8 @@ from typing import Any
 
 from ...device.boards import is_virtual
 from ...device.errors import AgentError
-from ...device.facts import printable
 from ...device.releases import TASK_SECONDS, release_path, run_task
+from ...device.text import printable
 from ...runtime.bundle import Bundle
 from ...runtime.clip import read_arrays
 from ..output.console import one_line, say

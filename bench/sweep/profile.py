@@ -7,10 +7,10 @@ from typing import Any
 
 from ...device.boards import is_virtual
 from ...device.errors import AgentError
-from ...device.facts import printable
 from ...device.releases import TASK_SECONDS, Release, run_task
 from ...device.runtimes.provision import Site
 from ...device.ssh.connection import Connection
+from ...device.text import printable
 from ..stats.node_parts import part_of
 
 STEPS = 100

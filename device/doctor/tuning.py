@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import AgentError
-from ..facts import printable
 from ..ssh.connection import Connection
+from ..text import printable
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 from packaging.tags import Tag, parse_tag
 
 from ..errors import AgentError, NoWheelError
-from ..facts import check_facts, printable
+from ..facts import check_facts
 from ..ssh.connection import Connection
+from ..text import printable
 from .wheels import MACHINES, Pin, Platform
 
 _MANY, _LONG = 100, 200  # wheels or tags; characters of a tag
