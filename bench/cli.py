@@ -1,6 +1,7 @@
 """The command line. Libraries raise; this file prints what ends a command: one line, and what to try next.
 
-Commands are imported when they run: `--help`, usage errors and completion need none of what they import.
+Commands are imported when they run: `--help`, usage errors and completion need none of what they import. Imports stand
+inside the functions, so that Ctrl-C is answered in one line while Python imports, too.
 """
 
 from __future__ import annotations
@@ -11,23 +12,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..device.prompts import answering
 from ..runtime.errors import TonearmError
-from .parser import parser
-from .parser.shell import complete_if_asked
 
 INTERRUPTED = "Interrupted. Finished results are kept; the board runs either its previous or its new release."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 1 for an error, 2 for wrong usage, 130 when interrupted."""
-    commands = parser()
-    complete_if_asked(commands)
-    options = commands.parse_args(arguments)
     try:
-        _run(options)
+        _run(_options(arguments))
     except KeyboardInterrupt:
-        _say(INTERRUPTED)
+        print(INTERRUPTED, file=sys.stderr)
         return 130
     except BrokenPipeError as error:
         return _closed(error)
@@ -37,8 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was asked for. A shell that asks for completions gets them here, and wrong usage ends here."""
+    from .parser import parser
+    from .parser.shell import complete_if_asked
+
+    commands = parser()
+    complete_if_asked(commands)
+    return commands.parse_args(arguments)
+
+
 def _run(options: argparse.Namespace) -> None:
     """Call the function that the parser names for the command."""
+    from ..device.prompts import answering
     from .output.console import ask
 
     module, _, function = options.run.partition(":")

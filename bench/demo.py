@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from ..device.boards import board, check_name, is_virtual
-from ..device.virtual.start import obstacle
 from ..models.catalogue import load
 from ..runtime.bundle import Bundle
 from ..runtime.parity import full_scale_error
@@ -27,14 +26,6 @@ from .terms import BLOCKS, BURST
 
 PHRASE = Path(str(resources.files("tonearm.bench").joinpath("phrase.csv")))
 TEACHER, STUDENT = "hpn-full-flute", "hpn-reduced-flute"
-
-
-def default_board() -> str:
-    """The virtual board where this machine has what it needs, else the loopback board (and a line that says so)."""
-    reason = obstacle()
-    if reason:
-        say(f"no virtual board on this machine, so the loopback board is used: {reason}")
-    return "loopback" if reason else "virtual"
 
 
 def demo(name: str, folder: Path) -> None:

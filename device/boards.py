@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,14 @@ def check_name(name: str) -> None:
     """`UnknownBoardError` unless there is a board of that name."""
     if name != LOOPBACK and not is_virtual(name):
         find_endpoint(name)
+
+
+def default_board(say: Callable[[str], None]) -> str:
+    """The virtual board where this machine has what it needs, else the loopback board, and `say` is told why."""
+    reason = start.obstacle()
+    if reason:
+        say(f"no virtual board on this machine, so the loopback board is used: {reason}")
+    return LOOPBACK if reason else VIRTUAL
 
 
 def check_virtual(name: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ...device.boards import LOOPBACK, check_name
+from ...device.boards import LOOPBACK, check_name, default_board
 from ...models.catalogue import MODELS, find
 from .. import verify as chain_of
-from ..demo import default_board
 from ..errors import BenchError
 from ..output.console import out, say, stage
 
@@ -42,4 +41,4 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def _built_in() -> list[str]:
-    return list(dict.fromkeys([LOOPBACK, default_board()]))
+    return list(dict.fromkeys([LOOPBACK, default_board(say)]))

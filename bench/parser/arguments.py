@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import glob
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -47,6 +48,11 @@ def complete(action: argparse.Action, values: Callable[[], Iterable[str]]) -> No
     setattr(action, "completer", lambda **_: list(values()))  # noqa: B010  argparse's type has no such attribute
 
 
+def complete_bundles(action: argparse.Action) -> None:
+    """Let shells complete an argument with models and folders of bundles."""
+    setattr(action, "completer", lambda prefix, **_: [*model_names(), *bundle_folders(prefix)])  # noqa: B010
+
+
 def add_model(command: argparse.ArgumentParser, *names: str, metavar: str = "MODEL", **options: Any) -> None:
     """A model by name; `options` are argparse's."""
     options.setdefault("help", "a model's name (see: tonearm models)")
@@ -56,8 +62,7 @@ def add_model(command: argparse.ArgumentParser, *names: str, metavar: str = "MOD
 def add_bundle(command: argparse.ArgumentParser) -> None:
     """What to put on a board."""
     text = "a model's name (see: tonearm models), or a folder made by tonearm export"
-    action = command.add_argument("what", metavar="MODEL|BUNDLE", help=text)
-    complete(action, lambda: [*model_names(), *bundle_folders()])
+    complete_bundles(command.add_argument("what", metavar="MODEL|BUNDLE", help=text))
 
 
 def add_board_name(command: argparse.ArgumentParser) -> None:
@@ -79,8 +84,10 @@ def model_names() -> list[str]:
     return list(NAMES)
 
 
-def bundle_folders() -> list[str]:
-    """The bundles that `tonearm export` has made here, if nothing else was said."""
+def bundle_folders(start: str) -> list[str]:
+    """The bundles that `tonearm export` made here; once a slash is typed, all folders whose paths begin like that."""
+    if "/" in start:
+        return sorted(glob.glob(f"{glob.escape(start)}*/"))  # noqa: PTH207  a Path would drop "./"
     return sorted(str(file.parent) for file in Path("bundles").glob("*/manifest.json"))
 
 

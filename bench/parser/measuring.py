@@ -11,9 +11,7 @@ from .arguments import (
     add_command,
     add_model,
     add_on_several,
-    bundle_folders,
-    complete,
-    model_names,
+    complete_bundles,
     natural,
     positive,
     seconds,
@@ -72,7 +70,7 @@ def _add_cases(command: argparse.ArgumentParser) -> None:
         metavar="MODEL|BUNDLE",
         help="names (see: tonearm models), or folders made by tonearm export",
     )
-    complete(models, lambda: [*model_names(), *bundle_folders()])
+    complete_bundles(models)
     command.add_argument("--precisions", nargs="+", metavar="P", help="only bundles of these precisions (default: all)")
     command.add_argument(
         "--blocks", type=positive, nargs="+", metavar="N", help="samples per call (default: all that the bundle has)"
