@@ -9,8 +9,9 @@ FIND_PYTHON = for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 # What the virtual board needs from the system. Where it can't be had, everything runs on the loopback board.
 PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-keyring
-# Only the tests need them: what plays the made-up phrases that models are trained with, a real SSH server, a browser.
-TEST_PACKAGES := fluidsynth fluid-soundfont-gm openssh-server chromium
+# Only the tests need them: what plays the made-up phrases that models are trained with, a real SSH server, a browser,
+# shells that complete.
+TEST_PACKAGES := fluidsynth fluid-soundfont-gm openssh-server chromium zsh fish
 TORCH := torch==2.13.0
 
 .PHONY: demo test benchmark format clean
@@ -26,10 +27,12 @@ test: .venv/test-is-set-up
 	if [ -z "$$reason" ]; then $(BIN)/pytest -q; \
 	else echo "the tests of the virtual board are left out: $$reason"; $(BIN)/pytest -q -m "not virtual"; fi
 
-# Timings, which no test asserts: what the runner adds to a bare loop of run_with_iobinding; reading 10 million steps.
+# Timings, which no test asserts: what the runner adds to a bare loop of run_with_iobinding; reading 10 million steps;
+# how soon help is there (python tests/support/startup.py OTHER/tonearm compares).
 benchmark: .venv/test-is-set-up
 	$(BIN)/python tests/support/overhead.py
 	$(BIN)/python tests/support/benchmark_results.py
+	$(BIN)/python tests/support/startup.py
 
 format: .venv/test-is-set-up
 	$(BIN)/ruff check --fix .

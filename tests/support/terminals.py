@@ -1,4 +1,4 @@
-"""A command of ours on a terminal of its own: what it shows, and what a person types when asked."""
+"""A command on a terminal of its own: what it shows, and what a person types when asked."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ def on_terminal(*arguments: object, answers: tuple[tuple[str, str], ...] = ()) -
     Returns the exit status and all that the terminal showed.
     """
     command = [str(Path(sys.executable).parent / "tonearm"), *map(str, arguments)]
+    return typed(command, [(question, f"{answer}\n") for question, answer in answers])
+
+
+def typed(command: list[str], keys: list[tuple[str, str]]) -> tuple[int, str]:
+    """Run any command on a new terminal, and press keys, each time once the text before them is shown.
+
+    Returns the exit status and all that the terminal showed.
+    """
     process, terminal = pty.fork()
     if process == 0:
-        os.execv(command[0], command)  # noqa: S606
-    shown, waiting, deadline = "", list(answers), time.monotonic() + SECONDS
+        os.execvp(command[0], command)  # noqa: S606
+    shown, waiting, deadline = "", list(keys), time.monotonic() + SECONDS
     seen = 0
     while time.monotonic() < deadline:
         if not select.select([terminal], [], [], 1)[0]:
@@ -34,7 +42,7 @@ def on_terminal(*arguments: object, answers: tuple[tuple[str, str], ...] = ()) -
         if waiting and waiting[0][0] in shown[seen:]:
             seen = len(shown)
             time.sleep(0.3)  # whatever wants to draw over the question may do so
-            os.write(terminal, waiting.pop(0)[1].encode() + b"\n")
+            os.write(terminal, waiting.pop(0)[1].encode())
     os.close(terminal)
     assert not waiting, f"never asked {waiting[0][0]!r}: {shown}"
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown.replace("\r\n", "\n")

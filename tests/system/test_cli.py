@@ -44,6 +44,7 @@ COMMANDS = (
     "gate",
     "board",
     "demo",
+    "completion",
 )
 
 
