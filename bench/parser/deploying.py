@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .arguments import (
+    BOARD,
     Commands,
     add_bundle,
     add_command,
@@ -51,7 +52,14 @@ def add_render(commands: Commands) -> None:
         "and, optionally, noise; or a recording, .wav or .flac, mono, whose pitch and loudness are played; for a "
         "bundle whose input is audio, the recording itself",
     )
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .wav, or an .npz")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file for the sound: .wav, or .npz with all outputs",
+    )
     command.add_argument(
         "--block", type=positive, metavar="N", help="samples per call (default: the bundle's largest block)"
     )
@@ -66,6 +74,15 @@ def add_demo(commands: Commands) -> None:
         "demo --board loopback",
         "demo:demo",
     )
-    board = command.add_argument("--board", metavar="NAME", help="default: virtual where it can run, else loopback")
+    board = command.add_argument(
+        "--board", metavar="NAME", help=f"{BOARD} (default: virtual where it can run, else loopback)"
+    )
     complete(board, board_names)
-    command.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="folder for all that is made (default: demo)",
+    )

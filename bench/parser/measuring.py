@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...models.training.instruments import INSTRUMENTS
 from ..terms import ENGINES, MODES, PROTOCOLS
 from .arguments import (
     Commands,
     add_command,
     add_model,
     add_on_several,
+    complete,
     complete_bundles,
     natural,
     positive,
@@ -52,8 +54,8 @@ def add_sweep(commands: Commands) -> None:
     command.add_argument(
         "--protocol",
         choices=PROTOCOLS,
-        help="a published one, with its blocks, threads and steps: the DDX7 page's latencies or the paper's harness; "
-        "on loopback, PyTorch is measured too",
+        help="measure as a published protocol does, with its blocks, threads and steps: ddx7, the latencies of the "
+        "DDX7 page; paper, the paper's harness; on loopback, PyTorch is measured too",
     )
     _add_cases(command)
     _add_length(command)
@@ -62,7 +64,9 @@ def add_sweep(commands: Commands) -> None:
 
 
 def _add_cases(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--plan", type=Path, metavar="FILE", help="plan file; command-line options override it")
+    command.add_argument(
+        "--plan", type=Path, metavar="FILE", help="plan file, as below; command-line options override it"
+    )
     add_on_several(command, required=False)
     models = command.add_argument(
         "--models",
@@ -75,7 +79,9 @@ def _add_cases(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--blocks", type=positive, nargs="+", metavar="N", help="samples per call (default: all that the bundle has)"
     )
-    command.add_argument("--threads", type=positive, nargs="+", metavar="N", help="of ONNX Runtime (default: 1)")
+    command.add_argument(
+        "--threads", type=positive, nargs="+", metavar="N", help="threads of ONNX Runtime (default: 1)"
+    )
     command.add_argument(
         "--modes",
         nargs="+",
@@ -107,7 +113,7 @@ def _add_length(command: argparse.ArgumentParser) -> None:
 
 def _add_how(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, metavar="N", help="seed for the case order (default: 0)")
-    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: results")
+    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the results (default: results)")
     command.add_argument(
         "--cool-down",
         type=natural,
@@ -119,8 +125,8 @@ def _add_how(command: argparse.ArgumentParser) -> None:
         "--tune",
         action="store_true",
         default=None,
-        help="governors to performance, real-time priority, one core, locked memory, where the board grants it; "
-        "put back afterwards",
+        help="measure with the governors set to performance, real-time priority, one core and locked memory, where the "
+        "board grants it; what was set is put back afterwards",
     )
     command.add_argument(
         "--profile", action="store_true", default=None, help="also measure where the time goes, node by node"
@@ -185,19 +191,20 @@ def add_compare(commands: Commands) -> None:
         "--student",
         required=True,
         nargs="+",
-        help="one or more; the others are compared with the first",
+        help="one or more, named like the teacher; the others are compared with the first",
     )
     phrases = command.add_mutually_exclusive_group()
-    phrases.add_argument(
+    instrument = phrases.add_argument(
         "--instrument", metavar="NAME", help="whose test phrases to play (default: the one in the models' names)"
     )
+    complete(instrument, lambda: INSTRUMENTS)
     phrases.add_argument(
         "--data", type=Path, metavar="FOLDER", help="play the test part of your own recordings: .wav, mono, 16 kHz"
     )
     phrases.add_argument(
         "--no-sound",
         action="store_true",
-        help="play nothing: size and cost alone, in seconds, also of untrained models",
+        help="play nothing: compare size and cost alone, which takes seconds, and needs no trained models",
     )
     command.add_argument(
         "--phrases", type=positive, metavar="N", help="only the first N of them, for a quick look (default: all)"

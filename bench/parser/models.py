@@ -34,7 +34,13 @@ def add_export(commands: Commands) -> None:
         "returns your own StreamingModule, such as my_module:build; its code is run, and checked before anything is "
         "written",
     )
-    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: bundles/MODEL, or bundles/MODULE")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder for the bundle (default: bundles/MODEL or bundles/MODULE)",
+    )
     command.add_argument(
         "--block",
         type=int,
@@ -83,7 +89,13 @@ def add_import(commands: Commands) -> None:
         "export:import_graph",
     )
     command.add_argument("graph", type=Path, metavar="FILE", help="a graph that takes blocks of float signals (.onnx)")
-    command.add_argument("--sample-rate", type=positive, required=True, metavar="HZ", help="in Hz; not in the file")
+    command.add_argument(
+        "--sample-rate",
+        type=positive,
+        required=True,
+        metavar="HZ",
+        help="of the signals, in Hz; ONNX files don't hold it",
+    )
     command.add_argument(
         "--state",
         type=lambda text: None if text == "none" else pair(text),
@@ -122,7 +134,9 @@ def add_import(commands: Commands) -> None:
         help="fix a size that the graph leaves open, such as batch=1; INPUT:AXIS=SIZE where it has no name",
     )
     command.add_argument("--name", help="the bundle's name (default: the file's)")
-    command.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: bundles/NAME")
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder for the bundle (default: bundles/NAME)"
+    )
 
 
 def add_verify(commands: Commands) -> None:
@@ -140,7 +154,7 @@ def add_verify(commands: Commands) -> None:
         "--boards",
         nargs="*",
         metavar="NAME",
-        help="default: loopback and, where it can run, virtual; no name at all for no board",
+        help="where to run the bundle (default: loopback and, where it can run, virtual); without a name: on no board",
     )
     complete(boards, board_names)
     command.add_argument(

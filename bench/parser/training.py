@@ -70,7 +70,9 @@ def _add_how(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seed", type=natural, default=0, metavar="N", help="seed for the clips and the noise (default: 0)"
     )
-    command.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="DIR", help=f"default: {FOLDER}")
+    command.add_argument(
+        "-o", "--output", type=Path, default=FOLDER, metavar="DIR", help=f"folder for the weights (default: {FOLDER})"
+    )
 
 
 def clip(text: str) -> float:
