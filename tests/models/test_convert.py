@@ -99,7 +99,7 @@ def test_the_command_says_what_it_kept_and_what_it_left_out(tmp_path: Path, run:
     ]
     again = tonearm("convert", run, tmp_path / "new.safetensors")
     assert again.returncode == 1
-    assert again.stderr.startswith("tonearm: ") and "is there already" in again.stderr
+    assert again.stderr.startswith("tonearm: ") and "exists already" in again.stderr
 
 
 def test_an_export_says_what_of_the_checkpoint_it_left_out(tmp_path: Path, run: Path) -> None:
