@@ -187,7 +187,7 @@ def test_the_command_compares_and_writes_what_it_is_told(results: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--teacher", "hpn-full", "--student", "hpn-reduced"], "give --instrument and its name, or --data FOLDER"),
+        (["--teacher", "hpn-full", "--student", "hpn-reduced"], "pass --instrument NAME, or --data FOLDER"),
         (["--teacher", "ddx7-full-flute", "--student", "ddx7-reduced-trumpet"], "flute and trumpet can't be compared"),
         (["--teacher", "hpn-full", "--student", "hpn-reducd"], "did you mean hpn-reduced"),
     ],
