@@ -24,6 +24,7 @@ from paramiko.common import (
     OPEN_SUCCEEDED,
 )
 
+from .ssh.client import BROKEN
 from .ssh.endpoint import Endpoint
 from .ssh.keys import ensure_key
 
@@ -74,14 +75,15 @@ def _accept(
 ) -> None:
     transports: list[paramiko.Transport] = []
     while not stopping.is_set():
-        with contextlib.suppress(TimeoutError, paramiko.SSHException, OSError, EOFError):
+        with contextlib.suppress(*BROKEN):  # among them: nobody has come for a while
             client, _ = listener.accept()
             transport = paramiko.Transport(client)
             transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(host_key)))
             transports.append(transport)
             transport.start_server(threading.Event(), _Session(user_key, environment, home))
     for transport in transports:
-        transport.close()
+        with contextlib.suppress(*BROKEN):
+            transport.close()
 
 
 class _Session(paramiko.ServerInterface):
@@ -120,7 +122,7 @@ class _Session(paramiko.ServerInterface):
             thread.start()
         for thread in outwards:
             thread.join()
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        with contextlib.suppress(*BROKEN):
             status = process.wait()
             channel.send_exit_status(status if status >= 0 else 128 - status)  # as a shell says it
             channel.close()
@@ -137,6 +139,6 @@ def _pump_in(channel: paramiko.Channel, pipe: IO[bytes]) -> None:
 
 
 def _pump_out(pipe: IO[bytes], send: Callable[[bytes], None]) -> None:
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+    with contextlib.suppress(*BROKEN):
         while chunk := os.read(pipe.fileno(), CHUNK):
             send(chunk)

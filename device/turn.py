@@ -14,6 +14,7 @@ import paramiko
 
 from .errors import BusyError, UnreachableError
 from .progress import WAIT, Progress
+from .ssh.client import BROKEN
 from .ssh.connection import Connection
 from .text import printable
 
@@ -32,8 +33,8 @@ def new_token() -> str:
 class Turn:
     """A held board; `quietly` while something is measured there, `check` before something is changed."""
 
-    def __init__(self, name: str, channel: paramiko.Channel) -> None:
-        self._name, self._channel = name, channel
+    def __init__(self, connection: Connection, channel: paramiko.Channel) -> None:
+        self._connection, self._channel = connection, channel
         self._over = threading.Event()
         self._speaking = threading.Lock()
         threading.Thread(target=self._beat, daemon=True).start()
@@ -41,7 +42,8 @@ class Turn:
     def check(self) -> None:
         """`UnreachableError` when the board is not ours any more."""
         if self._channel.closed or self._channel.exit_status_ready():
-            raise UnreachableError(f"{self._name}: it was given to another host, for it had not heard of us; try again")
+            name = self._connection.name
+            raise UnreachableError(f"{name}: it was given to another host, for it had not heard of us; try again")
 
     @contextlib.contextmanager
     def quietly(self, seconds: float) -> Iterator[None]:
@@ -52,9 +54,9 @@ class Turn:
             self._say(SILENCE_SECONDS)
 
     def end(self) -> None:
-        """Give the board back."""
+        """Give the board back; `UnreachableError` when the connection has broken: then the board finds out itself."""
         self._over.set()
-        self._channel.close()
+        self._connection.end(self._channel)
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
@@ -62,7 +64,7 @@ class Turn:
                 self._say(SILENCE_SECONDS)
 
     def _say(self, silence: float) -> None:
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # `check` tells
+        with contextlib.suppress(*BROKEN):  # `check` tells
             self._channel.sendall(b"%d\n" % silence)
 
 
@@ -76,13 +78,18 @@ def turn(
 
     Raises:
         BusyError: somebody else had it for longer than `patience` seconds; it says who.
+        UnreachableError: the connection broke, even if only when the board was given back. What the block raises is
+            never replaced.
     """
     who = f"{getpass.getuser()}@{socket.gethostname()}: {what}"
-    held = Turn(connection.name, _wait(connection, who, token or new_token(), progress, time.monotonic() + patience))
+    held = Turn(connection, _wait(connection, who, token or new_token(), progress, time.monotonic() + patience))
     try:
         yield held
-    finally:
-        held.end()
+    except BaseException:
+        with contextlib.suppress(UnreachableError):
+            held.end()
+        raise
+    held.end()
 
 
 def _wait(connection: Connection, who: str, token: str, progress: Progress, deadline: float) -> paramiko.Channel:
@@ -91,7 +98,7 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
         said, _, channel = connection.start("hold", who=who, token=token, wait=wait, silence=SILENCE_SECONDS)
         if not said.get("held_by") and said.get("for_seconds") == 0:
             return channel
-        channel.close()
+        connection.end(channel)
         wait = LATER_SECONDS
         holder = f"{printable(said.get('held_by'))} (for {printable(said.get('for_seconds'))} s now)"
         if time.monotonic() > deadline:

@@ -24,6 +24,7 @@ from .login import Login
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what goes wrong is raised, and said once
 
+BROKEN = (paramiko.SSHException, OSError, EOFError)  # what paramiko raises when a connection breaks
 END_SECONDS = 5  # for a ProxyCommand that is told to end
 
 
@@ -37,8 +38,9 @@ class _Client(paramiko.SSHClient):
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115  # of the ProxyCommand; closed with the client
 
     def close(self) -> None:
-        """Hang up, from the far end to the near one."""
-        super().close()
+        """Hang up, from the far end to the near one; on a connection that is broken already no error either."""
+        with contextlib.suppress(*BROKEN):
+            super().close()
         self.complaints.close()
         if self.process:
             self.process.terminate()
@@ -126,7 +128,7 @@ def _open(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, 
             transport_factory=_transports(endpoint),
             auth_strategy=login,
         )
-    except (paramiko.SSHException, OSError, EOFError, UnicodeError) as error:
+    except (*BROKEN, UnicodeError) as error:
         refusal = _refused(name, endpoint, error, _complaint(client))
         client.close()
         raise refusal from error

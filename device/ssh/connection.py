@@ -18,7 +18,7 @@ from typing import Any
 import paramiko
 
 from ..errors import AgentError, NoSpaceError, UnreachableError
-from .client import open_client
+from .client import BROKEN, open_client
 from .endpoint import CONNECT_SECONDS, Endpoint
 
 ANSWER = b"TONEARM-1 "
@@ -64,7 +64,12 @@ class Connection:
         self.name, self.root, self.silence = name, root, silence
         self.bytes_sent = 0
         self._client = open_client(name, endpoint)
-        _notice_a_dead_peer(self._transport())
+        try:
+            with self._translated():
+                _notice_a_dead_peer(self._transport())
+        except UnreachableError:
+            self.close()
+            raise
 
     def __enter__(self) -> Connection:
         return self
@@ -73,8 +78,13 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Hang up: what other threads wait for here ends with `UnreachableError`."""
+        """Hang up, which never fails; what other threads wait for here ends with `UnreachableError`."""
         self._client.close()
+
+    def end(self, channel: paramiko.Channel) -> None:
+        """Close a channel that `start` gave; `UnreachableError` when the connection has broken meanwhile."""
+        with self._translated():
+            channel.close()
 
     def ask(
         self,
@@ -101,7 +111,7 @@ class Connection:
             UnreachableError: when the connection breaks, or the board is silent.
         """
         answer, files, channel = self.start(command, uploads, on_sent, on_progress, seconds, **arguments)
-        channel.close()
+        self.end(channel)
         return answer, files
 
     def start(
@@ -116,13 +126,12 @@ class Connection:
         """As `ask`, and the channel to an agent that may go on listening."""
         entries = [upload.entry for upload in uploads]
         request = {"command": command, "root": self.root, "files": entries, **arguments}
-        with self._translated(), contextlib.ExitStack() as closing:
-            channel = closing.enter_context(self._open())
+        with self._translated(), _kept_if_it_works(self._transport().open_session(timeout=self.silence)) as channel:
+            self._run_agent(channel)
             channel.settimeout(self.silence + seconds)
             self._send(channel, json.dumps(request).encode() + b"\n", _with_progress(uploads, on_sent))
             answer, files = self._answer(channel, on_progress)
-            closing.pop_all()
-            return answer, files, channel
+        return answer, files, channel
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -132,7 +141,7 @@ class Connection:
             raise UnreachableError(
                 f"{self.name}: neither took nor said anything for a while; is it still on, and its network? Try again"
             ) from error
-        except (paramiko.SSHException, OSError, EOFError) as error:
+        except BROKEN as error:
             raise UnreachableError(f"{self.name}: the connection broke ({error or 'closed'}); try again") from error
 
     def _transport(self) -> paramiko.Transport:
@@ -141,17 +150,15 @@ class Connection:
             raise EOFError("not connected any more")
         return transport
 
-    def _open(self) -> paramiko.Channel:
-        """A channel with Python at the other end, which waits for the agent's source."""
-        channel = self._transport().open_session(timeout=self.silence)
+    def _run_agent(self, channel: paramiko.Channel) -> None:
+        """Start Python at the other end, which waits for the agent's source."""
         channel.settimeout(self.silence)
-        late = threading.Timer(self.silence, channel.close)  # paramiko would wait for an answer without a bound
+        late = threading.Timer(self.silence, _drop, [channel])  # paramiko would wait for an answer without a bound
         late.start()
         try:
             channel.exec_command(f"python3 -I -S -c '{BOOTSTRAP}' {len(agent_source())}")
         finally:
             late.cancel()
-        return channel
 
     def _send(self, channel: paramiko.Channel, request: bytes, parts: Iterator[bytes]) -> None:
         """The agent, the request, the uploads; a board that refuses stops reading, and its answer says why."""
@@ -203,6 +210,22 @@ class Connection:
         if status == 127:
             return AgentError(f"{self.name}: python3 is not there; install it (`sudo apt install python3`)")
         return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
+
+
+def _drop(channel: paramiko.Channel) -> None:
+    """Close a channel on the way out of an error, which is what counts: the connection may be broken already."""
+    with contextlib.suppress(*BROKEN):
+        channel.close()
+
+
+@contextlib.contextmanager
+def _kept_if_it_works(channel: paramiko.Channel) -> Iterator[paramiko.Channel]:
+    """The channel, dropped when the block raises."""
+    try:
+        yield channel
+    except BaseException:
+        _drop(channel)
+        raise
 
 
 # each after those it imports

@@ -142,7 +142,8 @@ class Login(AuthStrategy):
                 while (prompts := questions.get()) is not None:
                     answers.put([self._ask(f"{where}: {text}", secret=not echo) for text, echo in prompts])
             except BaseException:
-                transport.close()
+                with contextlib.suppress(OSError):
+                    transport.close()
                 answers.put([])
                 raise
             return result.result()

@@ -18,11 +18,10 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import paramiko
 import platformdirs
 
 from ..errors import BoardError
-from ..ssh.client import open_client
+from ..ssh.client import BROKEN, open_client
 from ..ssh.endpoint import Endpoint
 from . import rootfs
 from .image import Progress, exclusive
@@ -232,5 +231,5 @@ def _ask_to_power_off(folder: Path) -> None:
     try:
         with open_client(folder.name, _read_endpoint(folder)) as client:
             client.exec_command("echo >/run/power", timeout=5)[1].read()
-    except (BoardError, OSError, EOFError, ValueError, paramiko.SSHException):
+    except (BoardError, ValueError, *BROKEN):
         return

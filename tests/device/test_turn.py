@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cable import Cable
 from openssh import openssh
 from tonearm.device.errors import BusyError, UnreachableError
-from tonearm.device.ssh.connection import BOOTSTRAP, Connection, agent_source
+from tonearm.device.ssh.connection import BOOTSTRAP, Connection, Upload, agent_source
 from tonearm.device.ssh.endpoint import Endpoint
 from tonearm.device.turn import turn
 
@@ -46,6 +49,64 @@ def holding(root: Path, silence: float, work: str = "tour") -> Iterator[subproce
             yield agent
         finally:
             agent.kill()
+
+
+@contextlib.contextmanager
+def breaking(endpoint: Endpoint) -> Iterator[tuple[Connection, Callable[[], None]]]:
+    """A connection, and what breaks it so that paramiko learns it only when it sends: a pulled cable, then no way out.
+
+    Where both ends hear of it, whether sending fails depends on which thread is first.
+    """
+    with (
+        Cable(endpoint.port, pulled=True) as cable,
+        Connection("pi", replace(endpoint, port=cable.port)) as connection,
+    ):
+
+        def break_it() -> None:
+            cable.limit = 0
+            connection._transport().sock.shutdown(socket.SHUT_WR)
+
+        yield connection, break_it
+
+
+def test_giving_the_board_back_over_a_broken_connection_leaves_the_error_as_it_is(endpoint: Endpoint) -> None:
+    with (
+        breaking(endpoint) as (connection, break_it),
+        pytest.raises(UnreachableError, match="pi: the connection broke"),
+        turn(connection, "deploy flute", quiet),
+    ):
+        break_it()
+        connection.ask("facts")
+
+
+def test_ctrl_c_in_a_turn_stays_ctrl_c_over_a_broken_connection(endpoint: Endpoint) -> None:
+    with (
+        breaking(endpoint) as (connection, break_it),
+        pytest.raises(KeyboardInterrupt),
+        turn(connection, "deploy flute", quiet),
+    ):
+        break_it()
+        raise KeyboardInterrupt
+
+
+def test_a_board_that_can_not_be_given_back_is_out_of_reach(endpoint: Endpoint) -> None:
+    with (
+        breaking(endpoint) as (connection, break_it),
+        pytest.raises(UnreachableError, match="pi: the connection broke"),
+        turn(connection, "deploy flute", quiet),
+    ):
+        break_it()
+
+
+def test_ctrl_c_in_a_request_stays_ctrl_c_over_a_broken_connection(endpoint: Endpoint) -> None:
+    with breaking(endpoint) as (connection, break_it):
+
+        def interrupted(sent: int, total: int) -> None:
+            break_it()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            connection.ask("put", [Upload("a", b"some")], on_sent=interrupted, headroom=0)
 
 
 def test_a_second_host_waits_for_the_first_and_sees_who_it_is(endpoint: Endpoint) -> None:
