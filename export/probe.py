@@ -7,9 +7,10 @@ with silence, and noise is the one sound in which every lag can be told from eve
 from __future__ import annotations
 
 import sysconfig
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import walk_tb
+from types import FrameType
 
 import torch
 from torch import Tensor
@@ -49,19 +50,18 @@ def told(error: BaseException) -> str:
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     if isinstance(error, SyntaxError) and error.filename:
         return f"{text.split(' (')[0]} ({Path(error.filename).name}, line {error.lineno})"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
-    return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else text
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__) if _is_own(frame)]
+    return f"{text} ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else text
 
 
-def _is_own(file: str) -> bool:
-    """Whether a source file is a person's, not Python's, an installed package's or Tonearm's."""
-    tonearm = Path(__file__).parents[1]
-    ours = (tonearm / folder for folder in ("bench", "device", "export", "models", "runtime"))
-    others = [sysconfig.get_path("stdlib"), *ours]
+def _is_own(frame: FrameType) -> bool:
+    """Whether code is a person's, not Python's, an installed package's or Tonearm's (which may run from a checkout)."""
+    file = Path(frame.f_code.co_filename)
     return (
-        Path(file).is_file()
-        and "site-packages" not in Path(file).parts
-        and not any(Path(file).is_relative_to(folder) for folder in others)
+        file.is_file()
+        and "site-packages" not in file.parts
+        and not file.is_relative_to(sysconfig.get_path("stdlib"))
+        and not frame.f_globals.get("__name__", "").startswith("tonearm.")
     )
 
 

@@ -99,6 +99,10 @@ def other():
 def leaves():
     sys.exit("bye")
 
+def unknown():
+    from tonearm.models.catalogue import load
+    load("nobodys")
+
 class Bare(StreamingModule):
     pass
 
@@ -126,6 +130,7 @@ def own_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         ("own:number", "own:number is of type int: name a function"),
         ("own:fails", "own:fails raises ValueError: no weights here (own.py, line 9)"),
         ("own:leaves", "own:leaves raises SystemExit: bye (own.py, line 16)"),
+        ("own:unknown", "(own.py, line 20)"),
         ("own:other", "own:other gives no StreamingModule but something of type Linear"),
         ("broken:build", "importing broken raises SyntaxError: "),
         (
