@@ -10,13 +10,12 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from ..device.boards import board
-from ..device.errors import DeviceError
 from ..device.ssh.connection import Connection
-from ..runtime.errors import RunnerError
+from ..runtime.errors import TonearmError
 from .errors import BenchError
 from .output.console import Report, one_line, say, stage, stages, terminal_as_it_was
 
-FAILURES = (BenchError, DeviceError, RunnerError, OSError)  # what may become of a board; all else is a mistake of ours
+FAILURES = (TonearmError, OSError)  # what may become of a board; all else is a mistake of ours
 GRACE_SECONDS = 5  # for threads that are told to stop
 
 Reach = Callable[[str, Report], AbstractContextManager[Connection]]

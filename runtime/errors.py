@@ -1,4 +1,7 @@
-"""What can go wrong on the board.
+"""The base of all that Tonearm raises on purpose, and what can go wrong on the board.
+
+TonearmError
+└── RunnerError and, in the other folders, BenchError, DeviceError, ExportError, ModelError
 
 RunnerError
 ├── BundleError    the bundle is missing a part, or a part is not what its manifest says
@@ -9,7 +12,7 @@ RunnerError
 
 
 class TonearmError(Exception):
-    """The base of every error that is told in a line."""
+    """What a person is told in a line: what happened, where, and what to do. Every folder has a tree below it."""
 
 
 class RunnerError(TonearmError):
