@@ -11,7 +11,7 @@ from typing import Any
 from .boardsfile import LOOPBACK, VIRTUAL, boards_file, is_virtual, read_boards
 from .errors import UnknownBoardError
 from .loopback import loopback_folder, serve
-from .runtimes.provision import Progress
+from .progress import Progress
 from .ssh.config import find_way, is_host
 from .ssh.connection import SILENCE_SECONDS, Connection
 from .ssh.endpoint import Endpoint, Target

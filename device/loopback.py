@@ -24,12 +24,12 @@ from paramiko.common import (
     OPEN_SUCCEEDED,
 )
 
+from .agent.protocol import CHUNK
 from .ssh.client import BROKEN
 from .ssh.endpoint import Endpoint
 from .ssh.keys import ensure_key
 
 USER = "tonearm"
-CHUNK = 1 << 15
 POLL_SECONDS = 0.2
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.runner import FORMAT
 from .errors import AgentError, NoSpaceError
-from .runtimes.provision import Progress, Site, push_tree
+from .progress import Progress
+from .runtimes.provision import Site, push_tree
 from .ssh.connection import Connection, Sent, Upload
 from .text import printable
 

@@ -15,6 +15,8 @@ PROGRESS = "TONEARM-1-PROGRESS "
 ALIVE_SECONDS = 2
 SILENT_SECONDS = 60  # a host that neither sends nor reads for so long is gone
 CHUNK = 1 << 16
+# The agent's parts as they are sent, each after those it imports; `main` is the last.
+PARTS = ("protocol", "facts", "limits", "examine", "files", "tune", "releases", "remove", "runtimes", "tasks", "turn")
 
 _speaking = threading.Lock()
 _answered = threading.Event()

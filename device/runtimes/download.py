@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import NoWheelError, WheelError
-from ..virtual.image import Progress
+from ..progress import Progress
 from .wheels import Platform
 
 POLL_SECONDS = 0.2

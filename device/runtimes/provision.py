@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AgentError, DeviceError, NoWheelError
+from ..progress import Progress
 from ..ssh.connection import Connection, Upload
-from ..virtual.image import Progress
 from .survey import Survey, advice, platform_of, read_survey, system_runtime
 from .wheelhouse import Wheelhouse
 from .wheels import PINS, Pin, pins_for, runtime_name

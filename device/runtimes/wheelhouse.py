@@ -12,7 +12,8 @@ from pathlib import Path
 import platformdirs
 
 from ..errors import NoWheelError, WheelError
-from ..virtual.image import Progress, exclusive
+from ..locks import exclusive
+from ..progress import Progress
 from .download import download
 from .wheels import Pin, Platform, file_digest
 

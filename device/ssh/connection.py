@@ -17,13 +17,11 @@ from typing import Any
 
 import paramiko
 
+from ..agent.protocol import ANSWER, CHUNK, PARTS, PROGRESS
 from ..errors import AgentError, NoSpaceError, UnreachableError
 from .client import BROKEN, open_client
 from .endpoint import CONNECT_SECONDS, Endpoint
 
-ANSWER = b"TONEARM-1 "
-PROGRESS = b"TONEARM-1-PROGRESS "
-CHUNK = 1 << 15
 SILENCE_SECONDS = 30  # the agent says every two that it works
 DEAD_PEER_SECONDS = 60
 MAXIMUM_HEADER = 1 << 22
@@ -175,10 +173,10 @@ class Connection:
         """Read up to the answer's line (a login shell may print a banner before it), then its files."""
         reader = channel.makefile("rb", CHUNK)
         said = b""
-        while not (line := reader.readline(MAXIMUM_HEADER)).startswith(ANSWER):
+        while not (line := reader.readline(MAXIMUM_HEADER)).startswith(ANSWER.encode()):
             if not line:
                 raise self._silence(channel, said)
-            if line.startswith(PROGRESS):
+            if line.startswith(PROGRESS.encode()):
                 _tell(line[len(PROGRESS) :], on_progress)
                 continue
             said = (said + line)[-CHUNK:]
@@ -228,15 +226,11 @@ def _kept_if_it_works(channel: paramiko.Channel) -> Iterator[paramiko.Channel]:
         raise
 
 
-# each after those it imports
-AGENT = ("protocol", "facts", "limits", "examine", "files", "tune", "releases", "remove", "runtimes", "tasks", "turn")
-
-
 @functools.cache
 def agent_source() -> bytes:
     """A program that runs the agent: its modules by name, the last one being what is run, and what loads them."""
     folder = resources.files("tonearm.device.agent")
-    names = [*AGENT, "main"]
+    names = [*PARTS, "main"]
     sources = json.dumps({name: folder.joinpath(f"{name}.py").read_text() for name in names})
     packed = base64.b85encode(zlib.compress(sources.encode(), 9)).decode()
     return f"packed = {packed!r}\n{_START}".encode()
@@ -247,10 +241,10 @@ def agent_source() -> bytes:
 BOOTSTRAP = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 
 # Runs on any Python 3, so that an old one is told apart from a broken one.
-_START = """
+_START = f"""
 import sys
 if sys.version_info < (3, 9):
-    print('TONEARM-1 {"error": "Python %d.%d is too old: 3.9 or newer is needed", "kind": "python"}'
+    print('{ANSWER}{{"error": "Python %d.%d is too old: 3.9 or newer is needed", "kind": "python"}}'
           % sys.version_info[:2])
 else:
     import base64, json, types, zlib

@@ -6,20 +6,18 @@
 The finished folder is never written to again: every board's disk is an overlay on it.
 """
 
-import fcntl
 import gzip
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
-from ..errors import DeviceError, ImageError
+from ..errors import ImageError
+from ..locks import exclusive
+from ..progress import Progress
 from . import rootfs
 
 # History of the recipe; a board's disk is made anew when it changes.
@@ -28,9 +26,6 @@ RECIPE_VERSION = 1
 
 IDLE_MINUTES = 30
 """The machine ends itself after this long without an SSH connection."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, the stage's number from 1, and the number of stages."""
 
 _AS_ROOT = ["unshare", "--map-root-user"]
 _STAGES = (
@@ -131,27 +126,6 @@ def build_image(
 def can_be_root() -> bool:
     """Whether files can be given to root inside an image: as root, or in a user namespace of our own."""
     return os.geteuid() == 0 or subprocess.run([*_AS_ROOT, "true"], capture_output=True, timeout=60).returncode == 0
-
-
-@contextmanager
-def exclusive(lock: Path, timeout_s: float, error: type[DeviceError]) -> Iterator[None]:
-    """Hold the lock file `lock`, which the kernel gives back however this process ends."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        deadline = time.monotonic() + timeout_s
-        while not _try_lock(file):
-            if time.monotonic() > deadline:
-                raise error(f"another tonearm has held {lock} for {timeout_s:g} s")
-            time.sleep(0.1)
-        yield
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _build(work: Path, baked: Mapping[str, Path], authorized_key: str, host_key_file: Path, progress: Progress) -> None:

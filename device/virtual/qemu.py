@@ -21,10 +21,11 @@ from pathlib import Path
 import platformdirs
 
 from ..errors import BoardError
+from ..locks import exclusive
+from ..progress import Progress
 from ..ssh.client import BROKEN, open_client
 from ..ssh.endpoint import Endpoint
 from . import rootfs
-from .image import Progress, exclusive
 
 BOOT_TIMEOUT_S = 120.0
 _POWER_OFF_TIMEOUT_S = 20.0

@@ -10,12 +10,12 @@ from pathlib import Path
 import platformdirs
 
 from ..errors import ImageError
+from ..progress import Progress
 from ..runtimes.wheelhouse import Wheelhouse
 from ..runtimes.wheels import PINS, Platform, runtime_name
 from ..ssh.endpoint import Endpoint
 from ..ssh.keys import ensure_key
 from . import image, qemu, rootfs
-from .image import Progress
 
 PLATFORM = Platform("aarch64", rootfs.PYTHON_VERSION, 36)  # the suite's
 

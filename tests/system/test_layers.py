@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 
 import pytest
 from places import ROOT
+from tonearm.device.agent.protocol import PARTS
 
 SIBLINGS = {
     "runtime": set(),
@@ -171,6 +172,11 @@ def test_an_import_the_wrong_way_is_found_with_its_line(file: str, source: str) 
 )
 def test_an_import_the_right_way_is_let_through(file: str, source: str) -> None:
     assert violations(file, source) == []
+
+
+def test_every_part_of_the_agent_is_sent() -> None:
+    modules = {path.stem for path in (ROOT / "device/agent").glob("*.py")} - {"__init__", "main"}
+    assert sorted(PARTS) == sorted(modules)
 
 
 def test_every_package_has_a_rule_and_is_installed() -> None:
