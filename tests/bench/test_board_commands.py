@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import tonearm
 from openssh import openssh
 from terminals import on_terminal
-from tonearm.bench.cli import main
 from tonearm.device.boardsfile import boards_file, read_boards
 from tonearm.device.errors import AgentError
 from tonearm.device.ssh.connection import Connection, Upload
@@ -18,26 +18,12 @@ from tonearm.device.ssh.endpoint import Endpoint
 from tonearm.device.ssh.hostkeys import known_keys
 from tonearm.device.ssh.keys import ensure_key
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def there(tmp_path: Path) -> Iterator[Endpoint]:
     """A board with an empty home."""
     with openssh(tmp_path / "there") as endpoint:
         yield endpoint
-
-
-@pytest.fixture
-def tonearm(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command without a terminal: exit status, results and remarks."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        status = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
 
 
 def add(endpoint: Endpoint, *more: str) -> list[object]:
@@ -68,20 +54,19 @@ def put_something(endpoint: Endpoint) -> Path:
     return root
 
 
-def test_a_board_whose_key_is_known_is_added_and_described(there: Endpoint, tonearm: Run) -> None:
+def test_a_board_whose_key_is_known_is_added_and_described(there: Endpoint) -> None:
     trust(there)
-    status, results, remarks = tonearm(*add(there))
-    assert (status, results) == (0, f"pi is added to {boards_file()}\n")
-    assert f"Linux {os.uname().release} ({os.uname().machine})" in remarks
+    done = tonearm(*add(there))
+    assert done.stdout == f"pi is added to {boards_file()}\n"
+    assert f"Linux {os.uname().release} ({os.uname().machine})" in done.stderr
     assert read_boards() == {"pi": {"host": there.host, "port": there.port, "key": str(there.key_file)}}
-    status, _, remarks = tonearm(*add(there))
-    assert status == 1 and "to change it" in remarks
+    assert "to change it" in tonearm(*add(there), status=1).stderr
 
 
-def test_a_board_that_cannot_be_reached_is_added_with_what_is_missing(there: Endpoint, tonearm: Run) -> None:
-    status, results, remarks = tonearm(*add(there))
-    assert (status, results) == (0, f"pi is added to {boards_file()}\n")
-    assert "not reached yet: pi: the host key of" in remarks and "tonearm board trust pi" in remarks
+def test_a_board_that_cannot_be_reached_is_added_with_what_is_missing(there: Endpoint) -> None:
+    done = tonearm(*add(there))
+    assert done.stdout == f"pi is added to {boards_file()}\n"
+    assert "not reached yet: pi: the host key of" in done.stderr and "tonearm board trust pi" in done.stderr
 
 
 def test_trust_shows_the_fingerprint_asks_and_keeps_the_key(there: Endpoint, tmp_path: Path) -> None:
@@ -95,11 +80,12 @@ def test_trust_shows_the_fingerprint_asks_and_keeps_the_key(there: Endpoint, tmp
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_without_a_yes_nothing_is_changed(there: Endpoint, terminal: bool, tonearm: Run) -> None:
+def test_without_a_yes_nothing_is_changed(there: Endpoint, terminal: bool) -> None:
     if terminal:
         status, shown = on_terminal(*add(there, "--trust"), answers=(("[y/N] ", ""),))
     else:
-        status, _, shown = tonearm(*add(there, "--trust"))
+        done = tonearm(*add(there, "--trust"), status=1)
+        status, shown = done.returncode, done.stderr
     assert status == 1 and ("not trusted" if terminal else "no terminal to ask on") in " ".join(shown.split())
     assert read_boards() == {} and not is_known(there)
 
@@ -122,13 +108,13 @@ def test_trust_needs_no_login(there: Endpoint) -> None:
     assert status == 0 and is_known(there), shown
 
 
-def test_remove_takes_the_folder_and_the_entry_and_nothing_else(there: Endpoint, tonearm: Run) -> None:
+def test_remove_takes_the_folder_and_the_entry_and_nothing_else(there: Endpoint) -> None:
     trust(there)
     tonearm(*add(there))
     boards_file().write_text("# mine\n" + boards_file().read_text() + '\n[lab]\nhost = "lab"  # far\n')
     root = put_something(there)
-    status, _, remarks = tonearm("board", "remove", "pi")
-    assert status == 1 and "--yes" in remarks and root.exists() and "pi" in read_boards()
+    assert "--yes" in tonearm("board", "remove", "pi", status=1).stderr
+    assert root.exists() and "pi" in read_boards()
     status, shown = on_terminal("board", "remove", "pi", answers=(("[y/N] ", "n"),))
     assert status == 1 and "nothing was removed" in shown and root.exists()
     status, shown = on_terminal("board", "remove", "pi", answers=((f"Remove {root} (2 files, 0.0 MB) on pi", "y"),))
@@ -137,13 +123,12 @@ def test_remove_takes_the_folder_and_the_entry_and_nothing_else(there: Endpoint,
     assert boards_file().read_text() == '# mine\n\n[lab]\nhost = "lab"  # far\n'
 
 
-def test_a_board_that_is_off_keeps_its_entry_and_the_remark_how_to_take_it_out(there: Endpoint, tonearm: Run) -> None:
+def test_a_board_that_is_off_keeps_its_entry_and_the_remark_how_to_take_it_out(there: Endpoint) -> None:
     boards_file().parent.mkdir(parents=True)
     boards_file().write_text('[pi]\nhost = "127.0.0.1"\nport = 1\n')
-    status, _, remarks = tonearm("board", "remove", "pi", "--yes")
-    assert status == 1 and "tonearm board remove pi --entry" in remarks
+    assert "tonearm board remove pi --entry" in tonearm("board", "remove", "pi", "--yes", status=1).stderr
     assert "pi" in read_boards()
-    assert tonearm("board", "remove", "pi", "--entry")[0] == 0
+    tonearm("board", "remove", "pi", "--entry")
     assert "pi" not in read_boards()
 
 
@@ -170,16 +155,14 @@ def test_of_a_folder_on_another_disk_only_what_is_ours_goes_and_the_link_to_it_s
     assert [path.name for path in disk.iterdir()] == ["song"] and (home / ".tonearm").is_symlink()
 
 
-def test_the_list_shows_all_boards_and_where_they_are(tonearm: Run) -> None:
+def test_the_list_shows_all_boards_and_where_they_are() -> None:
     config = Path("~/.ssh/config").expanduser()
     config.parent.mkdir()
     config.write_text("Host bela\n  HostName 192.168.7.2\n  User root\nHost pi\n  User pi\n  ProxyJump lab\nHost *.x\n")
     boards_file().parent.mkdir(parents=True)
     boards_file().write_text('[stage]\nhost = "fe80::1"\nport = 2222\nuser = "kim"\n[pi]\nhost = "pi"\n')
-    status, results, _ = tonearm("board", "list")
-    rows = [line.split("  ") for line in results.splitlines()]
+    rows = [line.split("  ") for line in tonearm("board", "list").stdout.splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    assert status == 0
     assert cells == [
         ["loopback", "this machine, over SSH"],
         ["virtual", "ARM64 machine that counts instructions", "down"],
@@ -190,7 +173,5 @@ def test_the_list_shows_all_boards_and_where_they_are(tonearm: Run) -> None:
 
 
 @pytest.mark.parametrize("action", ["list", "add", "trust", "remove", "up", "down"])
-def test_the_help_of_every_action_has_an_example_of_it(action: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["board", action, "--help"])
-    assert f"example:\n  tonearm board {action}" in capsys.readouterr().out
+def test_the_help_of_every_action_has_an_example_of_it(action: str) -> None:
+    assert f"example:\n  tonearm board {action}" in tonearm("board", action, "--help").stdout

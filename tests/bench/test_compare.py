@@ -6,14 +6,13 @@ import base64
 import io
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
 import soundfile
+from commands import process, tonearm
 from made_results import entry, samples
 from tonearm.bench.compare.comparison import Comparison, Entry, compare, differences, instrument_of, read_entries, table
 from tonearm.bench.compare.costs import block_costs
@@ -165,17 +164,10 @@ def test_the_page_is_whole_in_itself_and_has_a_player_and_a_picture_for_each_sou
     assert np.max(np.abs(heard - comparison.phrases[0].audio)) < 1e-4
 
 
-def tonearm(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "tonearm"), "compare", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == status, done.stderr
-    return done
-
-
 def test_the_command_compares_and_writes_what_it_is_told(results: Path, tmp_path: Path) -> None:
     files = ["--csv", tmp_path / "c.csv", "--html", tmp_path / "c.html"]
     models = ["--teacher", "hpn-reduced", "--student", "wavetable-reduced", "--instrument", "flute"]
-    done = tonearm(results, *models, "--phrases", 1, *files)
+    done = process("compare", results, *models, "--phrases", 1, *files)
     assert re.search(r"decoder parameters +7510 +6150 \(0\.819 x\)", done.stdout)
     assert "wavetable-reduced beside hpn-reduced: MSS " in done.stdout
     assert "p50, block 64 (M instructions)" in done.stdout
@@ -193,6 +185,6 @@ def test_the_command_compares_and_writes_what_it_is_told(results: Path, tmp_path
     ],
 )
 def test_what_can_t_be_compared_is_answered_with_one_line(arguments: list[str], said: str) -> None:
-    lines = tonearm(*arguments, status=1).stderr.splitlines()
+    lines = tonearm("compare", *arguments, status=1).stderr.splitlines()
     assert lines[-1].startswith("tonearm: ") and said in lines[-1]
     assert "Traceback" not in "\n".join(lines)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import process, tonearm
 from hypothesis import given
 from hypothesis import strategies as st
 from recorded import BOARD, record
@@ -20,13 +19,6 @@ from tonearm.bench.terms import INSTRUCTIONS, TIME
 def verdicts(old: Path, new: Path) -> dict[str, str]:
     """Measure -> verdict, of one case."""
     return {change.measure: change.verdict for change in gate(load(old), load(new)).changes}
-
-
-def tonearm(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "tonearm"), "gate", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == status, done.stderr
-    return done
 
 
 @pytest.mark.parametrize(("clock", "share"), [(INSTRUCTIONS, 0.004), (INSTRUCTIONS, 0.006), (TIME, 0.04), (TIME, 0.06)])
@@ -91,7 +83,7 @@ def test_a_verdict_is_what_the_ratio_and_what_is_allowed_say(ratio: float, allow
 def test_what_may_change_by_more_than_a_fifth_and_did_not_is_not_called_the_same(tmp_path: Path) -> None:
     record(tmp_path / "a", [0.9, 1.0, 1.5])
     record(tmp_path / "b", [1.4, 1.5, 1.6])
-    done = tonearm(tmp_path / "a", tmp_path / "b")
+    done = tonearm("gate", tmp_path / "a", tmp_path / "b")
     [row] = [line for line in done.stdout.splitlines() if line.startswith(" hpn")]
     assert "p50" in row and "180.00%" in row and "too noisy to tell" in row
     assert "1 too noisy to tell, 4 the same, of 5 figures" in done.stdout.splitlines()[-1]
@@ -131,7 +123,7 @@ def test_misses_count_where_the_bounds_of_their_rates_leave_a_gap(tmp_path: Path
         record(tmp_path / name, [np.where(np.arange(400) < n, 5.0, 1.0)], mode="paced")
     assert verdicts(tmp_path / "a", tmp_path / "b")["misses"] == said
     assert verdicts(tmp_path / "b", tmp_path / "a")["misses"] == said.replace("more", "fewer")
-    done = tonearm(tmp_path / "a", tmp_path / "b", status=said != SAME)
+    done = tonearm("gate", tmp_path / "a", tmp_path / "b", status=said != SAME)
     assert ("+26.25% points" in done.stdout) == (said != SAME)  # a late step makes the next one late
 
 
@@ -167,7 +159,7 @@ def test_the_command_shows_what_changed_and_fails_for_what_got_worse(tmp_path: P
         record(tmp_path / "a", [1.0], model=model, name=model)
     record(tmp_path / "b", [0.5], model="hpn-full", name="hpn-full")
     record(tmp_path / "b", [1.2], model="hpn-reduced", name="hpn-reduced", peak_kb=90_000)
-    done = tonearm(tmp_path / "a", tmp_path / "b", status=1)
+    done = process("gate", tmp_path / "a", tmp_path / "b", status=1)
     rows = [line.split() for line in done.stdout.splitlines() if " on pi " in line]
     assert [(row[0], row[-1]) for row in rows] == [
         ("hpn-full,", "faster"),
@@ -184,7 +176,7 @@ def test_the_command_shows_what_changed_and_fails_for_what_got_worse(tmp_path: P
 def test_the_command_is_content_with_less(tmp_path: Path) -> None:
     record(tmp_path / "a", [1.0])
     record(tmp_path / "b", [0.5])
-    assert "1 faster, 4 the same, of 5 figures of 1 case; " in tonearm(tmp_path / "a", tmp_path / "b").stdout
+    assert "1 faster, 4 the same, of 5 figures of 1 case; " in tonearm("gate", tmp_path / "a", tmp_path / "b").stdout
 
 
 def test_a_case_that_is_gone_fails_a_new_one_is_remarked_on_and_none_in_both_is_an_error(tmp_path: Path) -> None:
@@ -192,24 +184,24 @@ def test_a_case_that_is_gone_fails_a_new_one_is_remarked_on_and_none_in_both_is_
     record(tmp_path / "a", [1.0], block=256, name="b")
     record(tmp_path / "b", [1.0])
     record(tmp_path / "c", [1.0], model="another")
-    gone, error = tonearm(tmp_path / "a", tmp_path / "b", status=1).stderr.splitlines()
+    gone, error = tonearm("gate", tmp_path / "a", tmp_path / "b", status=1).stderr.splitlines()
     assert gone == f"hpn-reduced, block 256, burst, on pi: in {tmp_path / 'a'}, but missing in {tmp_path / 'b'}"
     assert error.startswith("tonearm: 1 case missing, 5 the same, of 5 figures of 1 case")
-    said = tonearm(tmp_path / "b", tmp_path / "a").stderr
+    said = tonearm("gate", tmp_path / "b", tmp_path / "a").stderr
     assert said == (
         f"hpn-reduced, block 256, burst, on pi: in {tmp_path / 'a'}, not in {tmp_path / 'b'}, so not compared\n"
     )
-    assert "no case is in both" in tonearm(tmp_path / "b", tmp_path / "c", status=1).stderr
+    assert "no case is in both" in tonearm("gate", tmp_path / "b", tmp_path / "c", status=1).stderr
 
 
 def test_a_board_with_another_kernel_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
     record(tmp_path / "a", [1.0])
     record(tmp_path / "b", [1.0], facts={**BOARD, "kernel": "6.12.0"})
-    said = tonearm(tmp_path / "a", tmp_path / "b", status=1).stderr
+    said = tonearm("gate", tmp_path / "a", tmp_path / "b", status=1).stderr
     assert "has kernel 6.1.0 in" in said and "6.12.0 in" in said and "--different" in said
-    assert "5 the same" in tonearm(tmp_path / "a", tmp_path / "b", "--different").stdout
+    assert "5 the same" in tonearm("gate", tmp_path / "a", tmp_path / "b", "--different").stdout
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
     record(tmp_path / "a", [1.0])
-    assert "there is no folder" in tonearm(tmp_path / "a", tmp_path / "none", status=1).stderr
+    assert "there is no folder" in tonearm("gate", tmp_path / "a", tmp_path / "none", status=1).stderr

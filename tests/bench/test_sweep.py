@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import program, tonearm
 from systems import BIG_LITTLE, CPUFREQ, PC, plant
 from tonearm.bench.errors import BenchError
 from tonearm.bench.results.store import load, read_cases
@@ -228,8 +228,7 @@ def test_temperatures_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).parent / "tonearm"), "sweep", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(program("sweep", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_a_case(folder: Path) -> None:
@@ -256,8 +255,7 @@ def test_a_sweep_that_was_ended_at_any_moment_goes_on(golden_bundle: Bundle, how
         )
         assert "interrupted: what was finished is kept" in told.splitlines()[-1]
         assert process.returncode == 130
-    with start("--plan", "plan.toml") as process:
-        _, told = process.communicate(timeout=SECONDS)
+    told = tonearm("sweep", "--plan", "plan.toml").stderr
     assert f"{3 - before} cases measured, {before} were there already in results" in told
     assert len(Path("results/cases.jsonl").read_text().splitlines()) == 3
 

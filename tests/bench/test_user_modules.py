@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import places
 import pytest
 import torch
+from commands import process, tonearm
 from tonearm.bench.bundles import default_blocks
 from tonearm.bench.errors import BenchError
 from tonearm.bench.user_modules import bundle_name, describe, load_own
@@ -33,17 +33,23 @@ def test_the_blocks_are_whole_numbers_of_hops(hop: int, blocks: list[int]) -> No
     assert default_blocks(hop) == blocks
 
 
-def tonearm(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "tonearm"), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture
+def own_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A person in the folder of their modules; what is imported from there is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def complaint(folder: Path, *arguments: str) -> list[str]:
     """What a command that fails says, without its progress; nothing is left in the folder but the person's files."""
     there = {path for path in folder.iterdir() if path.name != "__pycache__"}
-    done = tonearm(folder, *arguments)
+    done = tonearm(*arguments, status=1)
     lines = [line for line in done.stderr.splitlines() if not line.endswith(" ...")]
-    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert done.stdout == "", done.stderr
     assert lines[-1].startswith("tonearm: ") and "Traceback" not in done.stderr
     assert {path for path in folder.iterdir() if path.name != "__pycache__"} == there
     return lines
@@ -60,8 +66,7 @@ def readmes_module(tmp_path: Path) -> str:
 
 @pytest.mark.usefixtures("readmes_module")
 def test_the_readmes_module_becomes_a_bundle_that_streams_as_it_does(tmp_path: Path) -> None:
-    done = tonearm(tmp_path, "export", "amp:build", "--block", "64", "256")
-    assert done.returncode == 0, done.stderr
+    done = process("export", "amp:build", "--block", 64, 256, cwd=tmp_path)
     assert done.stdout.strip() == "bundles/amp"
     assert re.search(r"amp: amp:build, weights sha256 [0-9a-f]{16}; .*; blocks of 64, 256 samples", done.stderr)
     bundle = read_bundle(tmp_path / "bundles" / "amp")
@@ -71,6 +76,7 @@ def test_the_readmes_module_becomes_a_bundle_that_streams_as_it_does(tmp_path: P
         assert check_parity(Stream(bundle, block), golden)["error"] < 1e-4
 
 
+@pytest.mark.usefixtures("own_imports")
 def test_findings_are_printed_one_a_line_and_nothing_is_written(tmp_path: Path, readmes_module: str) -> None:
     hidden = readmes_module.replace("heard, memory = ", "heard, self.kept = ").replace(
         "2), memory)", '2), getattr(self, "kept", None))'
@@ -108,17 +114,6 @@ class Bare(StreamingModule):
 
 ready = Bare()
 """
-
-
-@pytest.fixture
-def own_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A person in the folder of their modules; what they import is forgotten afterwards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +176,7 @@ def test_a_module_without_weights_is_not_described_by_a_hash_of_nothing() -> Non
     assert describe(StreamingModule(), "own:build").text == "own:build, no weights"
 
 
-@pytest.mark.usefixtures("readmes_module")
+@pytest.mark.usefixtures("readmes_module", "own_imports")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import process, tonearm
 from places import ROOT
 from tonearm.bench.fidelity import difference
 from tonearm.models.catalogue import MODELS
 
 GOLDEN = ROOT / "tests" / "golden"
 TRAINED = sorted(path.stem for path in GOLDEN.glob("*.npz"))
-TONEARM = str(Path(sys.executable).parent / "tonearm")
 
 
-def run(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [TONEARM, *map(str, arguments)], capture_output=True, text=True, timeout=900, cwd=ROOT, check=False
-    )
-    assert done.returncode == status, done.stderr
-    return done
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work where the project lies."""
+    monkeypatch.chdir(ROOT)
 
 
 def rows(markdown: str) -> dict[str, list[str]]:
@@ -39,7 +35,7 @@ def errors(cells: list[str]) -> list[float]:
 
 
 def test_the_chain_holds_with_vectors_of_the_original_and_without() -> None:
-    found = rows(run("verify", "ddx7-reduced-piano", "wavetable-full", "--boards", "loopback").stdout)
+    found = rows(tonearm("verify", "ddx7-reduced-piano", "wavetable-full", "--boards", "loopback").stdout)
     assert found["ddx7-reduced-piano"][0] == "original"
     assert found["wavetable-full"][:2] == ["offline", "-"]
     assert [len(errors(found[name])) for name in ("ddx7-reduced-piano", "wavetable-full")] == [4, 3]
@@ -49,9 +45,9 @@ def test_the_chain_holds_with_vectors_of_the_original_and_without() -> None:
 @pytest.mark.virtual
 def test_the_chain_holds_to_the_virtual_board_for_every_vector_of_the_original() -> None:
     try:
-        found = rows(run("verify", *TRAINED, "--boards", "loopback", "virtual").stdout)
+        found = rows(process("verify", *TRAINED, "--boards", "loopback", "virtual").stdout)
     finally:
-        subprocess.run([TONEARM, "board", "down", "virtual"], timeout=60, check=True)
+        process("board", "down", "virtual")
     assert len(found) == len(TRAINED) == 6
     for name, cells in found.items():
         assert len(errors(cells)) == 5, name
@@ -64,14 +60,14 @@ def test_a_sound_that_is_not_the_originals_is_named(tmp_path: Path) -> None:
     vectors = dict(np.load(tmp_path / "hpn-reduced.npz"))
     vectors["out.noise_audio"][5000] += 0.01
     np.savez(tmp_path / "hpn-reduced.npz", **vectors)
-    done = run("verify", "hpn-reduced", "--boards", "--golden", tmp_path, status=1)
+    done = tonearm("verify", "hpn-reduced", "--boards", "--golden", tmp_path, status=1)
     assert done.stderr.splitlines()[-1] == "tonearm: more than 0.0001 of full scale apart: hpn-reduced"
     offline, *others = errors(rows(done.stdout)["hpn-reduced"])
     assert offline > 1e-4 > max(others)
 
 
 def test_nothing_to_verify_is_wrong_usage() -> None:
-    assert "name a model, or --all" in run("verify", status=2).stderr
+    assert "name a model, or --all" in tonearm("verify", status=2).stderr
 
 
 def test_the_readmes_table_has_every_model_and_every_link_holds() -> None:

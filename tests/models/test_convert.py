@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import places
 import pytest
 import safetensors.torch
 import torch
+from commands import process, tonearm
 from tonearm.models.catalogue import load
 from tonearm.models.errors import CheckpointError
 from tonearm.models.files.checkpoints import convert, read_checkpoint
@@ -25,11 +24,6 @@ def run(tmp_path: Path) -> Path:
     teacher = {f"teacher.{key}": value for key, value in state.items()}
     torch.save({"state_dict": weights | teacher, "hyper_parameters": {"at": Path("runs")}}, tmp_path / "last.ckpt")
     return tmp_path / "last.ckpt"
-
-
-def tonearm(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "tonearm"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_the_new_file_holds_the_same_numbers_under_the_models_own_keys(tmp_path: Path, run: Path) -> None:
@@ -89,21 +83,18 @@ def test_of_a_file_that_is_refused_nothing_is_written(tmp_path: Path, content: o
 
 
 def test_the_command_says_what_it_kept_and_what_it_left_out(tmp_path: Path, run: Path) -> None:
-    done = tonearm("convert", run, tmp_path / "new.safetensors")
-    assert done.returncode == 0, done.stderr
+    done = process("convert", run, tmp_path / "new.safetensors")
     assert done.stdout == f"{tmp_path / 'new.safetensors'}\n"
     assert done.stderr.splitlines() == [
         f"{run}: ignored beside the weights: hyper_parameters; nothing in there was run",
         f"{run}: ignored teacher.*: 50 entries of distillation's teacher",
         f"kept: 50 tensors, 39512 numbers, 0.16 MB of {run.stat().st_size / 1e6:.2f} MB",
     ]
-    again = tonearm("convert", run, tmp_path / "new.safetensors")
-    assert again.returncode == 1
+    again = tonearm("convert", run, tmp_path / "new.safetensors", status=1)
     assert again.stderr.startswith("tonearm: ") and "exists already" in again.stderr
 
 
 def test_an_export_says_what_of_the_checkpoint_it_left_out(tmp_path: Path, run: Path) -> None:
     options = ["--checkpoint", run, "--block", 64, "-o", tmp_path / "bundle"]
-    done = tonearm("export", "hpn-reduced", *options)
-    assert done.returncode == 0, done.stderr
+    done = process("export", "hpn-reduced", *options)
     assert f"{run}: ignored teacher.*: 50 entries of distillation's teacher" in done.stderr.splitlines()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from commands import process, program, tonearm
 from sounds import tone, write_takes
 from tonearm.models.catalogue import load
 from tonearm.models.constants import SAMPLE_RATE
@@ -27,13 +27,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in an empty folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-
-
-def tonearm(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "tonearm"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, done.stderr
-    return done
 
 
 @pytest.fixture
@@ -97,7 +90,7 @@ def test_a_wrong_name_is_told_before_recordings_are_read(takes: Path) -> None:
 
 def test_a_student_of_ones_own_recordings_can_learn_from_a_teacher_that_comes_along(takes: Path) -> None:
     how = ("--teacher", "ddx7-full-flute", "--method", "control", "--data", takes, *SHORT)
-    tonearm("distill", "ddx7-reduced-flute", *how)
+    process("distill", "ddx7-reduced-flute", *how)
     assert read_card(Path("trained/ddx7-reduced-flute-my-takes+cd.json")).teacher == "ddx7-full-flute"
 
 
@@ -121,9 +114,8 @@ def test_what_can_not_be_trained_is_told_before_recordings_are_read(takes: Path,
 
 
 def test_an_interrupted_training_ends_its_step_and_goes_on_from_there(takes: Path) -> None:
-    command = [str(Path(sys.executable).parent / "tonearm"), "train", "hpn-reduced", "--data", str(takes)]
-    command += ["--steps", "60", "--batch", "1", "--seconds", "0.2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
+    command = ("train", "hpn-reduced", "--data", takes, "--steps", 60, "--batch", 1, "--seconds", 0.2)
+    with subprocess.Popen(program(*command), stderr=subprocess.PIPE, text=True) as training:
         assert training.stderr
         for line in training.stderr:
             if line.startswith("  step 6 of 60"):
@@ -135,7 +127,7 @@ def test_an_interrupted_training_ends_its_step_and_goes_on_from_there(takes: Pat
     assert "Traceback" not in rest and 6 <= stopped < 60
     kept = torch.load("trained/hpn-reduced-my-takes.run", weights_only=True)
     assert len(kept["losses"]) == stopped
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = tonearm(*command)
     assert "step 6 of 60" not in done.stderr and "step 60 of 60" in done.stderr
 
 

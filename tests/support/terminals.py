@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import pty
 import select
-import sys
 import time
-from pathlib import Path
+
+from commands import program
 
 SECONDS = 60
 
@@ -17,8 +17,7 @@ def on_terminal(*arguments: object, answers: tuple[tuple[str, str], ...] = ()) -
 
     Returns the exit status and all that the terminal showed.
     """
-    command = [str(Path(sys.executable).parent / "tonearm"), *map(str, arguments)]
-    return typed(command, [(question, f"{answer}\n") for question, answer in answers])
+    return typed(program(*arguments), [(question, f"{answer}\n") for question, answer in answers])
 
 
 def typed(command: list[str], keys: list[tuple[str, str]]) -> tuple[int, str]:

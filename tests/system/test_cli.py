@@ -1,13 +1,13 @@
-"""The command line as a person uses it: real processes, real boards, one line for each mistake."""
+"""The command line as a person uses it: real boards, one line for each mistake, and a few processes of their own."""
 
 from __future__ import annotations
 
 import csv
 import shutil
 import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import onnxruntime
@@ -15,6 +15,7 @@ import places
 import pytest
 import soundfile
 import torch
+from commands import process, tonearm
 from tonearm.device.loopback import serve
 from tonearm.export.foreign.convert import import_graph
 from tonearm.models.catalogue import MODELS, TRAINED
@@ -62,17 +63,9 @@ def own_place(own_folders: None, state: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path / "here")
 
 
-def tonearm(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end, which must be `status`."""
-    command = [str(Path(sys.executable).parent / "tonearm"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == status, done.stderr
-    return done
-
-
-def complaint(*arguments: object) -> str:
+def complaint(*arguments: object, run: Callable[..., CompletedProcess[str]] = tonearm) -> str:
     """What a command that can't be fulfilled says: one line, the last, and no traceback."""
-    lines = tonearm(*arguments, status=1).stderr.splitlines()
+    lines = run(*arguments, status=1).stderr.splitlines()
     assert [line for line in lines if line.startswith("tonearm: ")] == lines[-1:], lines
     assert not [line for line in lines if "Traceback" in line or line.startswith((" ", "\t"))], lines
     return lines[-1]
@@ -86,7 +79,7 @@ def add_board(name: str, port: int, **entries: object) -> None:
 
 
 def test_the_help_lists_the_commands_with_examples() -> None:
-    text = tonearm("--help").stdout
+    text = process("--help").stdout
     listed = [line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " "]
     assert tuple(listed) == COMMANDS
     assert "examples:\n  tonearm " in text
@@ -115,8 +108,13 @@ def test_wrong_usage_is_answered_with_the_usage(arguments: list[str]) -> None:
     assert tonearm(*arguments, status=2).stderr.startswith("usage: tonearm")
 
 
+def test_a_process_that_was_used_wrongly_ends_with_2() -> None:
+    done = process("depoly", status=2)
+    assert done.stderr.startswith("usage: tonearm") and done.stdout == ""
+
+
 def test_an_unknown_model_is_answered_with_the_nearest() -> None:
-    assert "did you mean hpn-reduced?" in complaint("export", "hpn-reducd")
+    assert "did you mean hpn-reduced?" in complaint("export", "hpn-reducd", run=process)
 
 
 def test_a_missing_checkpoint_is_named() -> None:
@@ -233,12 +231,12 @@ def test_an_amplifier_of_ones_own_plays_a_recording_on_a_board(amp: Path) -> Non
     shutil.copy(amp, "amp.onnx")
     time = np.arange(1000) / 48_000
     soundfile.write("take.wav", 0.5 * np.sin(2 * np.pi * 220 * time), 48_000, subtype="FLOAT")
-    done = tonearm("import", "amp.onnx", "--sample-rate", 48_000, "--state", "h_in=h_out")
+    done = process("import", "amp.onnx", "--sample-rate", 48_000, "--state", "h_in=h_out")
     assert "state h_in -> h_out (1, 1, 8)" in done.stderr and "64 samples a call" in done.stderr
     assert done.stdout == "bundles/amp\n"
-    assert "amp is current on loopback" in tonearm("deploy", "bundles/amp", "--board", "loopback").stdout
+    assert "amp is current on loopback" in process("deploy", "bundles/amp", "--board", "loopback").stdout
     render = ["render", "bundles/amp", "--board", "loopback", "--input", "take.wav"]
-    assert "out.wav: 0.02 s at 48000 Hz" in tonearm(*render, "-o", "out.wav").stdout
+    assert "out.wav: 0.02 s at 48000 Hz" in process(*render, "-o", "out.wav").stdout
     got, rate = soundfile.read("out.wav")
     wanted = played(amp, soundfile.read("take.wav", dtype="float32")[0])
     assert (rate, got.shape) == (48_000, (1000,))
@@ -343,7 +341,7 @@ def test_a_sweep_measures_each_case_once_and_is_reported(golden_bundle: Bundle) 
     assert "2 cases measured, 0 were there already" in first.stderr
     assert "0 cases measured, 2 were there already" in second.stderr
     assert len(Path("results/cases.jsonl").read_text().splitlines()) == 2
-    told = tonearm("report", "results", "--csv", "r.csv", "--html", "r.html")
+    told = process("report", "results", "--csv", "r.csv", "--html", "r.html")
     assert "p99 needs 299" in told.stdout and "golden" in told.stdout
     with Path("r.csv").open() as stream:
         table = list(csv.DictReader(stream))

@@ -14,11 +14,11 @@ from typing import Any
 
 import onnx
 import pytest
+from commands import tonearm
 from fuzz_bundles import OUTCOMES, fuzz, table
 from hostile import BOMB, HOSTILE, VECTORS, Trap, archive, graph, npy, outside
 from mutants import make_base
 from onnx import TensorProto, helper
-from tonearm.bench.cli import main
 from tonearm.device.loopback import loopback_folder
 from tonearm.runtime.bundle import Bundle, read_bundle
 from tonearm.runtime.check import check_bundle
@@ -41,10 +41,9 @@ def folder(base: Bundle, tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+def complaint(*arguments: object) -> str:
     """The one line that a command says when it refuses."""
-    assert main([*map(str, arguments)]) == 1
-    lines = capsys.readouterr().err.splitlines()
+    lines = tonearm(*arguments, status=1).stderr.splitlines()
     assert [line for line in lines if line.startswith("tonearm: ")] == lines[-1:], lines
     return lines[-1]
 
@@ -57,14 +56,14 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_hostile_is_refused_by_name_and_never_reaches_a_board(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(folder.parent)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder.parent / "state"))
     change, said = HOSTILE[name]
     change(folder)
     before = sorted(folder.parent.rglob("*"))
-    assert said in complaint(capsys, "deploy", folder, "--board", "loopback")
+    assert said in complaint("deploy", folder, "--board", "loopback")
     assert sorted(folder.parent.rglob("*")) == before
     assert not loopback_folder().exists()
 
@@ -85,10 +84,7 @@ def test_every_command_that_goes_to_a_board_refuses_before_there_is_one(
     monkeypatch.setenv("XDG_STATE_HOME", str(folder.parent / "state"))
     write_arrays(Path("in.npz"), {"audio_in": read_arrays(folder / VECTORS)["audio_in"]})
     outside(location="../secret.bin")(folder)
-    program = str(Path(sys.executable).parent / "tonearm")
-    done = subprocess.run([program, *command, "--board", "loopback"], capture_output=True, text=True, timeout=120)
-    said = done.stderr.splitlines()
-    assert done.returncode == 1
+    said = tonearm(*command, "--board", "loopback", status=1).stderr.splitlines()
     assert [line for line in said if line.startswith(("tonearm: ", "Traceback"))] == said[-1:]
     assert "block-64.onnx is not a graph to be trusted: tensor 'r' has its data in '../secret.bin'" in said[-1]
     assert not loopback_folder().exists()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from commands import process, program, tonearm
 from openssh import SSHD, endpoint_of, free_port, power_off, start
 from tonearm.bench.results.store import read_cases
 from tonearm.bench.sweep.plan import Plan
@@ -52,14 +53,14 @@ class Board:
     def runners(self, *requested: str) -> list[int]:
         """Processes that measure there now, of a request with all of these words."""
         found = []
-        for process in Path("/proc").glob("[0-9]*"):
+        for there in Path("/proc").glob("[0-9]*"):
             try:
-                here = (process / "cwd").readlink().is_relative_to(self.root / "jobs")
-                request = (process / "cwd" / "request.json").read_text() if here else ""
+                here = (there / "cwd").readlink().is_relative_to(self.root / "jobs")
+                request = (there / "cwd" / "request.json").read_text() if here else ""
             except OSError:
                 continue
             if here and '"measure"' in request and all(words in request for words in requested):
-                found.append(int(process.name))
+                found.append(int(there.name))
         return found
 
 
@@ -119,18 +120,6 @@ def restart(board: Board, *lines: str) -> None:
     board.server = start(board.folder, board.port, *lines)
 
 
-def command(*arguments: object) -> list[str]:
-    return [str(Path(sys.executable).parent / "tonearm"), *map(str, arguments)]
-
-
-def tonearm(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end, which must be `status`."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=2 * SECONDS)
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
 def wait_for_runner(board: Board, *requested: str) -> int:
     """The process that measures there, as soon as it does."""
     end = time.monotonic() + SECONDS
@@ -160,7 +149,7 @@ def quiet(text: str, done: int, total: int) -> None:
 def test_two_boards_are_deployed_to_at_once_and_told_in_the_order_named(
     boards: dict[str, Board], golden_bundle: Bundle
 ) -> None:
-    done = tonearm("deploy", golden_bundle.folder, "--board", "pi", "bela")
+    done = process("deploy", golden_bundle.folder, "--board", "pi", "bela")
     first, second = done.stdout.splitlines()
     assert first.startswith("hpn-reduced is current on pi (releases/hpn-reduced/")
     assert second.startswith("hpn-reduced is current on bela (releases/hpn-reduced/")
@@ -210,12 +199,12 @@ def test_a_board_that_fails_says_why_and_the_other_gets_its_release(
     assert done.stderr.splitlines()[-1] == "tonearm: failed on bela; done on pi"
 
 
-def test_an_unknown_board_is_told_before_anything_is_exported(boards: dict[str, Board], tmp_path: Path) -> None:
+def test_an_unknown_board_is_told_before_anything_is_exported(
+    boards: dict[str, Board], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for arguments in (["deploy", "hpn-reduced"], ["sweep", "--models", "hpn-reduced"]):
-        done = subprocess.run(
-            command(*arguments, "--board", "pi", "pie"), capture_output=True, text=True, cwd=tmp_path, timeout=SECONDS
-        )
-        assert done.returncode == 1
+        done = tonearm(*arguments, "--board", "pi", "pie", status=1)
         assert done.stderr.startswith("tonearm: unknown board 'pie': the boards are loopback, virtual, pi, bela")
     assert not (tmp_path / "bundles").exists()
 
@@ -236,7 +225,7 @@ def test_a_sweep_measures_each_case_on_each_board_once(
 def test_a_sweep_goes_on_when_a_board_was_rebooted(
     boards: dict[str, Board], golden_bundle: Bundle, tmp_path: Path
 ) -> None:
-    asked = command(
+    asked = program(
         *["sweep", "--board", *boards, *ONCE, "--models", golden_bundle.folder, "--steps", 2000],
         *["-o", tmp_path / "results"],
     )
@@ -297,7 +286,7 @@ def test_a_case_whose_runner_is_killed_fails_alone_and_is_measured_next_time(
 ) -> None:
     asked = ["sweep", "--board", *boards, *ONCE, "--models", golden_bundle.folder, "--steps", 2000]
     asked += ["-o", tmp_path / "results"]
-    with subprocess.Popen(command(*asked), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(program(*asked), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         os.kill(wait_for_runner(boards["pi"], '"block": 256'), signal.SIGKILL)
         shown, told = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
@@ -318,7 +307,7 @@ def test_ctrl_c_ends_all_boards_and_each_has_its_line_in_the_terminal(
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     seen: list[bytes] = []
-    with subprocess.Popen(command(*asked), stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
+    with subprocess.Popen(program(*asked), stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
         os.close(theirs)
         reader = threading.Thread(target=lambda: seen.extend(iter(lambda: read(ours), b"")))
         reader.start()
