@@ -13,6 +13,8 @@ PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-
 # shells that complete.
 TEST_PACKAGES := fluidsynth fluid-soundfont-gm openssh-server chromium zsh fish
 TORCH := torch==2.13.0
+# A process for each processor, each with torch in half a gigabyte; what more than four would gain is not known.
+SHARED := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test benchmark format clean
 
@@ -24,8 +26,8 @@ test: .venv/test-is-set-up
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	@reason=$$($(BIN)/python -c 'from tonearm.device.machine import obstacle; print(obstacle())'); \
-	if [ -z "$$reason" ]; then $(BIN)/pytest -q; \
-	else echo "the tests of the virtual board are left out: $$reason"; $(BIN)/pytest -q -m "not virtual"; fi
+	if [ -z "$$reason" ]; then $(BIN)/pytest -q $(SHARED); \
+	else echo "the tests of the virtual board are left out: $$reason"; $(BIN)/pytest -q $(SHARED) -m "not virtual"; fi
 
 # Timings, which no test asserts: what the runner adds to a bare loop of run_with_iobinding; reading 10 million steps;
 # how soon help is there (python tests/support/startup.py OTHER/tonearm compares).

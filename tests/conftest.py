@@ -24,6 +24,19 @@ BLOCKS = (64, 256)
 CACHE = platformdirs.user_cache_path()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of processes that share the tests each takes whole files, whose fixtures are then made once; slow ones first.
+
+    There is one virtual board for a person, so all tests of it are one group.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        group = "virtual" if item.get_closest_marker("virtual") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """What is started in the background ignores Ctrl-C, and so would all commands that tests interrupt."""
@@ -40,13 +53,10 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "home").mkdir()
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
     """Small models gain nothing from threads, and lose a lot where other processes want the cores."""
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

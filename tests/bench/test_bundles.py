@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tonearm.bench.bundles import BLOCKS, PACKAGE, ensure_bundle, ensure_default, export_model, source_key
+from tonearm.bench import bundles
+from tonearm.bench.bundles import PACKAGE, ensure_bundle, ensure_default, export_model, source_key
 from tonearm.bench.errors import BenchError
 from tonearm.bench.sweep.cases import graph_key
 from tonearm.runtime.bundle import Bundle, Provenance, read_bundle
@@ -14,10 +15,16 @@ from tonearm.runtime.errors import BundleError
 
 NAME = "hpn-reduced"
 WEIGHTS = Provenance("weights")
+BLOCKS = (64, 128, 256)  # three stand for all seven: each takes seconds to trace
 
 
 def quiet(text: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
+
+
+@pytest.fixture(autouse=True)
+def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "BLOCKS", BLOCKS)
 
 
 @pytest.fixture
@@ -48,6 +55,7 @@ def test_a_damaged_trained_bundle_is_refused_and_not_replaced(trained: Path) -> 
     assert weights.is_file()
 
 
+@pytest.mark.slow
 def test_an_untrained_bundle_is_exported_once_and_keeps_its_blocks_when_others_are_added(tmp_path: Path) -> None:
     first, _ = ensure_bundle(NAME, quiet, [64], tmp_path)
     again, line = ensure_bundle(NAME, quiet, [64], tmp_path)

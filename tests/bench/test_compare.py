@@ -34,7 +34,7 @@ def entries() -> list[Entry]:
 
 
 @pytest.fixture(scope="module")
-def comparison(entries: list[Entry], one_thread: None) -> Comparison:
+def comparison(entries: list[Entry]) -> Comparison:
     """Three small models, the first the teacher, and six phrases of one second."""
     whole = listen("flute")[0]
     phrases = [
@@ -54,6 +54,7 @@ def results(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_phrase_is_scored_once_for_every_model(comparison: Comparison) -> None:
     scores = comparison.scores
     assert list(scores["model"]) == [name for name in NAMES for _ in range(6)]

@@ -98,9 +98,7 @@ def test_a_block_without_a_graph_is_refused(tmp_path: Path, golden_bundle: Bundl
 def test_a_board_profiles_the_teacher_and_the_student(
     loopback: Connection, golden_bundle: Bundle, tmp_path: Path
 ) -> None:
-    teacher = export_bundle(
-        load("hpn-full"), "hpn-full", tmp_path / "hpn-full", [64], weights=Provenance("random")
-    ).bundle
+    teacher = export_bundle(load("hpn-156"), "hpn-156", tmp_path / "hpn-156", [64], weights=Provenance("random")).bundle
     site, shares = prepare(loopback), []
     for bundle in (golden_bundle, teacher):
         found = profile_case(loopback, site, install(loopback, bundle), 64, 1, steps=20)

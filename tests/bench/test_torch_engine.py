@@ -52,7 +52,6 @@ def blocks(stream: Stream | TorchStream, signals: dict[str, np.ndarray], count: 
     return np.concatenate(found)
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("name", "block"), [("hpn", 64), ("hpn", 256), ("fm", 64)])
 def test_it_sounds_as_the_graph_does_sample_by_sample_and_again_after_a_reset(
     name: str, block: int, golden_bundle: Bundle, fm: Bundle

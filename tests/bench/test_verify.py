@@ -42,6 +42,7 @@ def test_the_chain_holds_with_vectors_of_the_original_and_without() -> None:
     assert all(0 < error < 1e-4 for cells in found.values() for error in errors(cells))
 
 
+@pytest.mark.slow
 @pytest.mark.virtual
 def test_the_chain_holds_to_the_virtual_board_for_every_vector_of_the_original() -> None:
     try:

@@ -29,7 +29,7 @@ from tonearm.device.virtual import qemu
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.clip import check_signals
 
-pytestmark = pytest.mark.virtual
+pytestmark = [pytest.mark.virtual, pytest.mark.slow]
 
 NAME = f"virtual-test-{os.getpid()}"
 

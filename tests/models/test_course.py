@@ -56,6 +56,7 @@ def test_a_name_that_needs_a_patch_or_is_none_is_told() -> None:
         _ = Course("ddx7-full", "cello").architecture
 
 
+@pytest.mark.slow
 def test_teacher_and_students_are_trained_on_a_folder_of_recordings_and_can_be_exported(takes: Path) -> None:
     done = tonearm("train", "ddx7-reduced-flute", "--data", takes, *SHORT)
     file = Path("trained/ddx7-reduced-flute-my-takes.safetensors")
@@ -113,6 +114,7 @@ def test_what_can_not_be_trained_is_told_before_recordings_are_read(takes: Path,
     assert "get the recordings ready" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_its_step_and_goes_on_from_there(takes: Path) -> None:
     command = ("train", "hpn-reduced", "--data", takes, "--steps", 60, "--batch", 1, "--seconds", 0.2)
     with subprocess.Popen(program(*command), stderr=subprocess.PIPE, text=True) as training:

@@ -35,11 +35,6 @@ VARIANTS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread(one_thread: None) -> None:
-    """For all of this file."""
-
-
 @pytest.fixture(scope="module", params=NAMES)
 def trained(request: pytest.FixtureRequest) -> tuple[Family, dict[str, np.ndarray]]:
     """A model with the weights that its vectors were made with."""

@@ -213,6 +213,7 @@ def test_a_recording_of_another_form_is_refused_with_the_command_that_converts_i
 ANALYSE = "import numpy; from tonearm.models.features import analyse; analyse(numpy.zeros(16_000, numpy.float32))"
 
 
+@pytest.mark.slow
 def test_processes_that_analyse_for_the_first_time_at_once_leave_a_cache_that_can_be_used(tmp_path: Path) -> None:
     fresh = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     fresh.pop("NUMBA_CACHE_DIR", None)

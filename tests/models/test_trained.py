@@ -86,6 +86,7 @@ def means(name: str) -> dict[str, float]:
     return {key: float(np.mean([quality[key] for quality in found])) for key in found[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_a_model_follows_the_pitch_of_phrases_it_has_not_learned_from(name: str) -> None:
     assert means(name)["pitch_cents"] < 20
@@ -93,6 +94,7 @@ def test_a_model_follows_the_pitch_of_phrases_it_has_not_learned_from(name: str)
     assert means(name)["mss"] < 0.6 * untrained_mss(card_of(name).model, instrument_of(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_a_model_follows_the_loudness_of_phrases_it_has_not_learned_from(name: str) -> None:
     assert means(name)["loudness_db"] < 3

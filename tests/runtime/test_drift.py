@@ -75,6 +75,7 @@ def true_end(name: str, inputs: Signals) -> np.ndarray:
     return audio[0, SETTLED:].flatten().numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_ten_minutes_of_streaming_end_as_a_float64_render_does(name: str, tmp_path: Path) -> None:
     module = load(name)

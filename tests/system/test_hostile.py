@@ -175,6 +175,7 @@ def test_a_bomb_of_arrays_takes_no_memory(tmp_path: Path, how: int, content: byt
     assert peak < 8 << 20
 
 
+@pytest.mark.slow
 def test_no_mutant_does_worse_than_be_refused(tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "box").mkdir()

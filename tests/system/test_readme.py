@@ -24,6 +24,7 @@ def session() -> list[list[str]]:
     return [shlex.split(line[2:]) for line in block[1].splitlines() if line.startswith("$ ")]
 
 
+@pytest.mark.slow
 @pytest.mark.virtual
 def test_every_command_of_the_session_ends_well(tmp_path: Path) -> None:
     (tmp_path / "bench").symlink_to(ROOT / "bench")
