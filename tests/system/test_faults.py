@@ -1,4 +1,4 @@
-"""Nothing is lost, whatever happens to a deploy: `python tests/support/faults.py` tries it more often, before a release."""
+"""Nothing is lost, whatever happens to a deploy; `python tests/support/faults.py` tries it more often."""
 
 from __future__ import annotations
 
