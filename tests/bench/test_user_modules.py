@@ -22,7 +22,7 @@ from tonearm.runtime.clip import read_arrays
 from tonearm.runtime.parity import check_parity
 from tonearm.runtime.stream import Stream
 
-README = (places.ROOT / "README.md").read_text()
+README = (places.ROOT / "export" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
