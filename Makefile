@@ -25,7 +25,7 @@ test: .venv/test-is-set-up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	@reason=$$($(BIN)/python -c 'from tonearm.device.machine import obstacle; print(obstacle())'); \
+	@reason=$$($(BIN)/python -c 'from tonearm.device.virtual.start import obstacle; print(obstacle())'); \
 	if [ -z "$$reason" ]; then $(BIN)/pytest -q $(SHARED); \
 	else echo "the tests of the virtual board are left out: $$reason"; $(BIN)/pytest -q $(SHARED) -m "not virtual"; fi
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
-from tonearm.bench.cli import parser
+from tonearm.bench.parser import parser
 
 FOLDERS = ("models", "export", "runtime", "device", "bench")
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), *sorted((ROOT / ".github").rglob("*.md"))]
