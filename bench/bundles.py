@@ -16,10 +16,11 @@ from ..models.catalogue import NAMES, find, resolve
 from ..models.errors import how_to_install
 from ..runtime.bundle import MANIFEST, Bundle, Provenance, read_bundle
 from ..runtime.errors import BundleError
+from ..runtime.progress import Progress
 from . import user_modules
 from .errors import BenchError
 from .fidelity import compare
-from .output.console import Report, say
+from .output.console import say
 from .terms import BLOCKS
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def export_model(
     name: str,
     folder: Path | None,
     blocks: Sequence[int],
-    report: Report,
+    progress: Progress,
     checkpoint: Path | None = None,
     **options: bool,
 ) -> tuple[Bundle, str]:
@@ -82,10 +83,10 @@ def export_model(
     """
     resolved = resolve(name, checkpoint, **options)
     folder = folder or _own_folder(resolved.title, resolved.provenance)
-    _load_exporter(report)
+    _load_exporter(progress)
     with needing_extra("exporting"):
         module = resolved.load(lambda line: say(f"{checkpoint}: {printable(line)}"))
-    bundle, line = _export(module, resolved.title, folder, blocks, resolved.provenance, report)
+    bundle, line = _export(module, resolved.title, folder, blocks, resolved.provenance, progress)
     if module.latency == 0:
         line += "; " + _causal_line(module, resolve(name, checkpoint, **{**options, "causal": False}).load())
     return bundle, line
@@ -102,7 +103,7 @@ def _causal_line(causal: Family, centred: Family) -> str:
 
 
 def export_own(
-    target: str, report: Report, folder: Path | None = None, blocks: Sequence[int] | None = None
+    target: str, progress: Progress, folder: Path | None = None, blocks: Sequence[int] | None = None
 ) -> tuple[Bundle, str]:
     """Export a person's own module, `my_module:build`, as `folder` (default: `bundles/my_module`); needs torch.
 
@@ -116,14 +117,14 @@ def export_own(
     name = user_modules.bundle_name(target)
     _check_name(name, "give your file or function another")
     folder = folder or _own_folder(name, Provenance(target, "module", target))
-    _load_exporter(report)
+    _load_exporter(progress)
     with contextlib.redirect_stdout(sys.stderr):  # the module may print, at every call
-        report(f"build {target}", 0, 1)
+        progress(f"build {target}", 0, 1)
         module = user_modules.load_own(target)
-        report(f"check {target}", 0, 1)
+        progress(f"check {target}", 0, 1)
         user_modules.check(module, target)
         blocks = blocks or default_blocks(module.hop)
-        bundle, line = _export(module, name, folder, blocks, user_modules.describe(module, target), report)
+        bundle, line = _export(module, name, folder, blocks, user_modules.describe(module, target), progress)
     return bundle, f"{line}; blocks of {', '.join(map(str, bundle.graphs))} samples"
 
 
@@ -152,8 +153,8 @@ def default_blocks(hop: int) -> list[int]:
     return [block for block in BLOCKS if block % hop == 0] or [hop, 2 * hop, 4 * hop, 8 * hop]
 
 
-def _load_exporter(report: Report) -> None:
-    report("load torch", 0, 1)
+def _load_exporter(progress: Progress) -> None:
+    progress("load torch", 0, 1)
     with needing_extra("exporting"):
         if find_spec("torch") is None:  # which `write` imports later than other things
             raise ModuleNotFoundError(name="torch")
@@ -161,27 +162,27 @@ def _load_exporter(report: Report) -> None:
 
 
 def _export(
-    module: StreamingModule, name: str, folder: Path, blocks: Sequence[int], weights: Provenance, report: Report
+    module: StreamingModule, name: str, folder: Path, blocks: Sequence[int], weights: Provenance, progress: Progress
 ) -> tuple[Bundle, str]:
     """Export a module; the bundle and one line about it."""
     from ..export.write import export_bundle
 
-    done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=report)
+    done = export_bundle(module, name, folder, blocks, weights=weights, source=source_key(weights), progress=progress)
     text = f"{name}: {weights.text}; differs from PyTorch by {done.error:.1e} of full scale"
     return done.bundle, text + (f"; not simplified: {done.unsimplified}" if done.unsimplified else "")
 
 
-def import_onnx(path: Path, name: str, folder: Path | None, report: Report, **how: Any) -> Import:
+def import_onnx(path: Path, name: str, folder: Path | None, progress: Progress, **how: Any) -> Import:
     """Make a bundle of an ONNX graph; `how` is what `export.foreign.convert.import_graph` takes by name. Needs onnx."""
     _check_name(name, "give the bundle another with --name")
     with needing_extra("importing"):
         from ..export.foreign.convert import import_graph
     folder = folder or _own_folder(name, Provenance("", "graph", path.name))
-    return import_graph(path, name, folder, progress=report, **how)
+    return import_graph(path, name, folder, progress=progress, **how)
 
 
 def ensure_bundle(
-    what: str, report: Report, blocks: Sequence[int] | None = None, folder: Path = FOLDER
+    what: str, progress: Progress, blocks: Sequence[int] | None = None, folder: Path = FOLDER
 ) -> tuple[Bundle, str]:
     """The bundle of a model's name (exported to `folder/NAME` when needed) or of a folder, and a line about it.
 
@@ -200,20 +201,20 @@ def ensure_bundle(
         raise BenchError(f"{what} is a folder without a bundle")
     find(what)
     if bundle is None:
-        return export_model(what, target, blocks or BLOCKS, report)
+        return export_model(what, target, blocks or BLOCKS, progress)
     if bundle.provenance.kind not in OURS:
         _check_trained(bundle, what, blocks or ())
     elif not _is_fresh(bundle, what, blocks or ()):
-        return export_model(what, target, sorted({*(blocks or BLOCKS), *bundle.graphs}), report)
+        return export_model(what, target, sorted({*(blocks or BLOCKS), *bundle.graphs}), progress)
     return bundle, f"{what}: {bundle.weights}; already exported in {target}"
 
 
-def ensure_default(what: str, report: Report, folder: Path = FOLDER) -> tuple[Bundle, bool]:
+def ensure_default(what: str, progress: Progress, folder: Path = FOLDER) -> tuple[Bundle, bool]:
     """As `ensure_bundle`; whether it is a model by name that has all `BLOCKS` now, whatever it had before."""
-    bundle, _ = ensure_bundle(what, report, None, folder)
+    bundle, _ = ensure_bundle(what, progress, None, folder)
     if "/" in what or what not in NAMES or bundle.provenance.kind not in OURS:
         return bundle, False
-    return ensure_bundle(what, report, BLOCKS, folder)[0], True
+    return ensure_bundle(what, progress, BLOCKS, folder)[0], True
 
 
 def _exported(folder: Path) -> Bundle | None:

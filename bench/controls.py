@@ -13,15 +13,15 @@ from ..models.sound.features import RECORDINGS, analyse, conversion, describe, r
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
 from ..runtime.errors import SignalError
+from ..runtime.progress import Progress, unwatched
 from .errors import ControlsError
-from .output.console import Report
 
 SILENT_DB = -65.0  # in the flute phrases that come along, notes are above it
 RANGE_DB = 20.0  # and rests 20 dB and more below notes
 ANALYSED = {("f0_hz", 1), ("loudness_db", 1)}  # names and widths of what a recording is analysed to
 
 
-def read_controls(path: Path, bundle: Bundle, report: Report = lambda text, done, total: None) -> dict[str, np.ndarray]:
+def read_controls(path: Path, bundle: Bundle, progress: Progress = unwatched) -> dict[str, np.ndarray]:
     """The bundle's inputs, `(1, frames, width)` each.
 
     From an .npz (arrays) or a .csv (columns) by name, or from a recording: as it is where the bundle has one input
@@ -32,7 +32,7 @@ def read_controls(path: Path, bundle: Bundle, report: Report = lambda text, done
         RecordingError: names a recording that can't be analysed, and says what to do.
     """
     readers = {".npz": _read_npz, ".csv": _read_csv}
-    readers |= dict.fromkeys(RECORDINGS, lambda path: _read_recording(path, bundle, report))
+    readers |= dict.fromkeys(RECORDINGS, lambda path: _read_recording(path, bundle, progress))
     if path.suffix.lower() not in readers:
         raise ControlsError(f"{path}: controls are read from {', '.join(readers)}, not from {path.suffix or 'this'}")
     if not path.is_file():
@@ -60,7 +60,7 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     return {str(name): table[name].to_numpy() for name in table}
 
 
-def _read_recording(path: Path, bundle: Bundle, report: Report) -> dict[str, np.ndarray]:
+def _read_recording(path: Path, bundle: Bundle, progress: Progress) -> dict[str, np.ndarray]:
     """The recording as the bundle takes it: analysed, or as its input of audio."""
     needed = [signal for signal in bundle.inputs if not signal.noise]
     if len(needed) == 1 and needed[0].width == bundle.hop:
@@ -72,7 +72,7 @@ def _read_recording(path: Path, bundle: Bundle, report: Report) -> dict[str, np.
             f"{path}: {bundle.name} runs at {bundle.sample_rate} Hz with a hop of {bundle.hop}, and a recording is "
             f"analysed at {SAMPLE_RATE} Hz with a hop of {HOP}: give f0_hz and loudness_db in a .csv or an .npz"
         )
-    return analyse(read_recording(path), report)
+    return analyse(read_recording(path), progress)
 
 
 def _not_given(path: Path, bundle: Bundle) -> str:

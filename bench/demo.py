@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..device.boards import board, check_name, is_virtual
+from ..device.boards import board, check_name
+from ..device.descriptor import descriptor
 from ..models.catalogue import load
 from ..runtime.bundle import Bundle
 from ..runtime.parity import full_scale_error
@@ -33,12 +34,12 @@ def demo(name: str, folder: Path) -> None:
     check_name(name)
     say(f"teacher {TEACHER} and student {STUDENT} on {name}: about four minutes the first time, half a minute after")
     bundles = [_export(model, folder) for model in (TEACHER, STUDENT)]
-    built = " (built first, once)" if is_virtual(name) else ""
-    with stage(f"start {name}{built}") as report, board(name, report):
+    built = " (built first, once)" if descriptor(name).is_startable else ""
+    with stage(f"start {name}{built}") as progress, board(name, progress):
         pass
     for bundle in bundles:
-        with stage(f"deploy {bundle.name} to {name}") as report:
-            deployed = deploy(name, bundle, report)
+        with stage(f"deploy {bundle.name} to {name}") as progress:
+            deployed = deploy(name, bundle, progress)
         say("  " + describe(name, bundle, deployed))
     sounds = {
         f"teacher {TEACHER}, played here in PyTorch": folder / "teacher.wav",
@@ -47,9 +48,9 @@ def demo(name: str, folder: Path) -> None:
     _play_here(bundles[0], folder / "teacher.wav")
     _play(name, bundles[1], folder / "student.wav")
     results = folder / "results"
-    with stage(f"sweep {len(BLOCKS)} block sizes, teacher and student") as report:
+    with stage(f"sweep {len(BLOCKS)} block sizes, teacher and student") as progress:
         plan = Plan(blocks=BLOCKS, modes=(BURST,), repeats=1, output=results)
-        swept = sweep(name, bundles, plan, report)
+        swept = sweep(name, bundles, plan, progress)
     say(f"  {swept.measured} cases measured, {swept.kept} were there already in {results}")
     check_cases({name: swept})
     measured = load_results(results)
@@ -60,8 +61,8 @@ def demo(name: str, folder: Path) -> None:
 
 
 def _export(model: str, folder: Path) -> Bundle:
-    with stage(f"export {model}") as report:
-        bundle, line = ensure_bundle(model, report, BLOCKS, folder / "bundles")
+    with stage(f"export {model}") as progress:
+        bundle, line = ensure_bundle(model, progress, BLOCKS, folder / "bundles")
     say(f"  {line}")
     return bundle
 
@@ -76,8 +77,8 @@ def _play_here(bundle: Bundle, path: Path) -> None:
 def _play(name: str, bundle: Bundle, path: Path) -> None:
     """Render the phrase on the board, compare with PyTorch here, write the sound."""
     signals = read_controls(PHRASE, bundle)
-    with stage(f"play a phrase with {bundle.name} on {name}") as report:
-        outputs = render_on(name, bundle, signals, report)
+    with stage(f"play a phrase with {bundle.name} on {name}") as progress:
+        outputs = render_on(name, bundle, signals, progress)
     wanted = _offline(bundle.name, signals)
     error = full_scale_error(wanted, outputs["audio"])
     if not error <= bundle.tolerance:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..device.boards import board, is_virtual
-from ..device.releases import TASK_SECONDS, Release, install, is_proven, keep_proof, prove, switch
-from ..device.runtimes.provision import Site, prepare
+from ..device.boards import board
+from ..device.descriptor import descriptor
+from ..device.releases import TASK_SECONDS, switch
+from ..device.session import session
 from ..device.ssh.connection import Connection
-from ..device.turn import turn
 from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
-from .output.console import Report
-
-VIRTUAL_FRAMES = 64  # a quarter of a second, or two blocks: the virtual board is slow
+from ..runtime.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Deployed:
     parity: list[dict[str, Any]] | None
 
 
-def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
+def deploy(name: str, bundle: Bundle, progress: Progress) -> Deployed:
     """Make the bundle the board's current release; until the last step the board is as it was.
 
     Raises:
@@ -34,38 +32,19 @@ def deploy(name: str, bundle: Bundle, report: Report) -> Deployed:
         DeviceError: whatever keeps the board from taking it, or its stream from equalling the golden vectors.
     """
     check_bundle(bundle)
-    with board(name, report) as connection:
-        return deploy_over(connection, bundle, report)
+    with board(name, progress) as connection:
+        return deploy_over(connection, bundle, progress)
 
 
-def deploy_over(connection: Connection, bundle: Bundle, report: Report, deadline: float = TASK_SECONDS) -> Deployed:
+def deploy_over(connection: Connection, bundle: Bundle, progress: Progress, deadline: float = TASK_SECONDS) -> Deployed:
     """As `deploy`, over a connection that is there; the proof has `deadline` seconds."""
-    with turn(connection, f"deploy {bundle.name}", report) as held:
-        site = prepare(connection, report)
-        tools = (site.runtime, site.runner)
-        release = install(connection, bundle, report, tools)
-        parity = ensure_proven(connection, site, bundle, release, report, deadline)
-        held.check()
-        switch(connection, release, tools)
+    with session(connection, f"deploy {bundle.name}", progress) as there:
+        there.install([bundle], progress)
+        release = there.releases[bundle.digest]
+        parity = there.prove(bundle, progress, deadline)
+        there.held.check()
+        switch(connection, release, there.tools)
     return Deployed(release.path, release.pushed, parity)
-
-
-def ensure_proven(
-    connection: Connection,
-    site: Site,
-    bundle: Bundle,
-    release: Release,
-    report: Report,
-    deadline: float = TASK_SECONDS,
-) -> list[dict[str, Any]] | None:
-    """Prove a release where it has not been proven yet: what `prove` gives, or None."""
-    if is_proven(site, release):
-        return None
-    frames = VIRTUAL_FRAMES if is_virtual(connection.name) else None
-    about = f"prove that {bundle.name} streams there as trained"
-    parity = prove(connection, site, bundle, release, frames, lambda done, total: report(about, done, total), deadline)
-    keep_proof(connection, site, release, parity)
-    return parity
 
 
 def describe(name: str, bundle: Bundle, deployed: Deployed) -> str:
@@ -79,12 +58,12 @@ def _proof(name: str, bundle: Bundle, parity: list[dict[str, Any]] | None) -> st
         return "proven before"
     error = max(entry["error"] for entry in parity)
     smoke = ", ".join(_smoke(name, bundle, entry) for entry in parity)
-    unit = "M instructions" if is_virtual(name) else "% of its time"
+    unit = "M instructions" if descriptor(name).counts_instructions else "% of its time"
     return f"differs from its golden vectors by at most {error:.1e} of full scale; a step took, in {unit}: {smoke}"
 
 
 def _smoke(name: str, bundle: Bundle, entry: dict[str, Any]) -> str:
     """How long a step took while it was proven: enough to see whether it is worth measuring."""
     step_ns, block = entry["step_ns"], entry["block"]
-    figure = step_ns / 1e6 if is_virtual(name) else step_ns * 1e-7 * bundle.sample_rate / block
+    figure = step_ns / 1e6 if descriptor(name).counts_instructions else step_ns * 1e-7 * bundle.sample_rate / block
     return f"{figure:.3g} at block {block}"

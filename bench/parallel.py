@@ -12,16 +12,17 @@ from typing import TypeVar
 from ..device.boards import board
 from ..device.ssh.connection import Connection
 from ..runtime.errors import TonearmError
+from ..runtime.progress import Progress
 from .errors import BenchError
-from .output.console import Report, one_line, say, stage, stages, terminal_as_it_was
+from .output.console import one_line, say, stage, stages, terminal_as_it_was
 
 FAILURES = (TonearmError, OSError)  # what may become of a board; all else is a mistake of ours
 GRACE_SECONDS = 5  # for threads that are told to stop
 
-Reach = Callable[[str, Report], AbstractContextManager[Connection]]
+Reach = Callable[[str, Progress], AbstractContextManager[Connection]]
 """A connection to the board of that name, as `board` gives it."""
 T = TypeVar("T")
-Work = Callable[[str, Report, Reach], T]
+Work = Callable[[str, Progress, Reach], T]
 
 
 class _Stop:
@@ -43,24 +44,24 @@ class _Stop:
         for connection in connections:
             connection.close()
 
-    def watch(self, report: Report) -> Report:
+    def watch(self, progress: Progress) -> Progress:
         """A `report` that stops its thread."""
 
         def watched(detail: str, done: int, total: int) -> None:
             if self.is_set():
                 raise KeyboardInterrupt
-            report(detail, done, total)
+            progress(detail, done, total)
 
         return watched
 
     @contextlib.contextmanager
-    def reach(self, name: str, report: Report) -> Iterator[Connection]:
+    def reach(self, name: str, progress: Progress) -> Iterator[Connection]:
         """`board`, whose connection is closed when it is time to stop."""
-        with board(name, report) as connection:
+        with board(name, progress) as connection:
             with self._lock:
                 self._open.add(connection)
             try:
-                report(f"reached {name}", 0, 0)
+                progress(f"reached {name}", 0, 0)
                 yield connection
             finally:
                 with self._lock:
@@ -79,8 +80,8 @@ def at_once(
         What was done and what failed, by board, in the order named.
     """
     if len(names) == 1:
-        with stage(about(names[0])) as report:
-            return {names[0]: work(names[0], report, board)}, {}
+        with stage(about(names[0])) as progress:
+            return {names[0]: work(names[0], progress, board)}, {}
     done: dict[str, T] = {}
     failed: dict[str, BaseException] = {}
     stop = _Stop()
@@ -88,8 +89,8 @@ def at_once(
 
         def run(name: str) -> None:
             try:
-                with begin(about(name), name) as report:
-                    done[name] = work(name, stop.watch(report), stop.reach)
+                with begin(about(name), name) as progress:
+                    done[name] = work(name, stop.watch(progress), stop.reach)
             except BaseException as error:
                 failed[name] = error
                 if isinstance(error, FAILURES) and not stop.is_set():

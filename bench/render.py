@@ -7,19 +7,17 @@ import io
 import numpy as np
 
 from ..device.boards import board
-from ..device.releases import install, run_task
-from ..device.runtimes.provision import prepare
+from ..device.session import session
 from ..device.ssh.connection import Upload
-from ..device.turn import turn
 from ..runtime.bundle import Bundle
 from ..runtime.check import check_bundle
 from ..runtime.clip import UNREADABLE, read_arrays, write_arrays
+from ..runtime.progress import Progress
 from .errors import BenchError
-from .output.console import Report
 
 
 def render_on(
-    name: str, bundle: Bundle, signals: dict[str, np.ndarray], report: Report, block: int | None = None
+    name: str, bundle: Bundle, signals: dict[str, np.ndarray], progress: Progress, block: int | None = None
 ) -> dict[str, np.ndarray]:
     """The clip as streamed on the board, the latency taken off: `(samples,)` per output.
 
@@ -27,7 +25,7 @@ def render_on(
         name: the board's.
         bundle: pushed when it is not there; `current` is left alone.
         signals: `(1, frames, width)` each, as from `controls.read_controls`.
-        report: progress.
+        progress: told how far it is.
         block: samples per call; default: the largest of the bundle, the result is the same.
     """
     archive = io.BytesIO()
@@ -36,24 +34,15 @@ def render_on(
     block = max(bundle.graphs) if block is None else block
     bundle.graph(block)
     check_bundle(bundle)
-    with board(name, report) as connection, turn(connection, f"play {bundle.name}", report):
-        site = prepare(connection, report)
-        release = install(connection, bundle, report, (site.runtime, site.runner))
-        request = {
-            "task": "render",
-            "block": block,
-            "threads": 1,
-            "inputs": "inputs.npz",
-            "outputs": "outputs.npz",
-        }
-        _, files = run_task(
-            connection,
-            site,
-            release,
+    request = {"task": "render", "block": block, "threads": 1, "inputs": "inputs.npz", "outputs": "outputs.npz"}
+    with board(name, progress) as connection, session(connection, f"play {bundle.name}", progress) as there:
+        there.install([bundle], progress)
+        _, files = there.run(
+            bundle,
             request,
-            uploads,
             ["outputs.npz"],
-            on_progress=lambda done, total: report(f"play on {name}", done, total),
+            uploads,
+            on_progress=lambda done, total: progress(f"play on {name}", done, total),
         )
     try:
         return read_arrays(io.BytesIO(files["outputs.npz"]))

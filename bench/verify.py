@@ -14,11 +14,11 @@ from ..models.catalogue import load
 from ..runtime.bundle import Bundle
 from ..runtime.clip import align, hold_last, read_arrays
 from ..runtime.parity import TOLERANCE
+from ..runtime.progress import Progress, unwatched
 from ..runtime.stream import Stream
 from .bundles import export_model, needing_extra
 from .errors import BenchError
 from .fidelity import Difference, difference
-from .output.console import Report
 from .output.tables import Table, markdown
 from .render import render_on
 
@@ -43,7 +43,7 @@ class Chain:
         return max(link.error for link in self.links.values() if link)
 
 
-def verify(model: str, boards: Sequence[str], golden: Path, report: Report) -> Chain:
+def verify(model: str, boards: Sequence[str], golden: Path, progress: Progress) -> Chain:
     """Every link of a model's chain: offline, streamed, ONNX Runtime here and on each board.
 
     Args:
@@ -52,14 +52,14 @@ def verify(model: str, boards: Sequence[str], golden: Path, report: Report) -> C
         golden: a folder; where it has MODEL.npz and MODEL.pt, they are the original implementation's vectors and
             weights and everything is compared with them; else with the offline render of the weights it comes with,
             or of random ones.
-        report: progress.
+        progress: told how far it is.
     """
     steps = iter(range(3 + len(boards)))
 
-    def progress(text: str) -> None:
-        report(f"{model}: {text}", next(steps), 3 + len(boards))
+    def tell(text: str) -> None:
+        progress(f"{model}: {text}", next(steps), 3 + len(boards))
 
-    progress("offline and streamed in PyTorch")
+    tell("offline and streamed in PyTorch")
     vectors, weights = _vectors(model, golden)
     with needing_extra("verifying"):
         module = load(model, weights)
@@ -68,12 +68,12 @@ def verify(model: str, boards: Sequence[str], golden: Path, report: Report) -> C
     streamed = difference(truth, _streamed(module, clip)[: len(truth)])
     links: dict[str, Difference | None] = {"offline": offline, "streamed": streamed}
     with tempfile.TemporaryDirectory() as folder:
-        progress("ONNX Runtime here")
-        bundle, _ = export_model(model, Path(folder) / model, BLOCKS, lambda *_: None, weights)
+        tell("ONNX Runtime here")
+        bundle, _ = export_model(model, Path(folder) / model, BLOCKS, unwatched, weights)
         links["ONNX here"] = max(_here(bundle, clip, truth), key=lambda link: link.error)
         for name in boards:
-            progress(f"on {name}")
-            audio = render_on(name, bundle, clip, lambda *_: None, min(BLOCKS))["audio"]
+            tell(f"on {name}")
+            audio = render_on(name, bundle, clip, unwatched, min(BLOCKS))["audio"]
             links[name] = difference(truth, audio[: len(truth)])
     return Chain(model, "original" if vectors else "offline", links)
 

@@ -8,23 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .boardsfile import LOOPBACK, VIRTUAL, boards_file, is_virtual, read_boards
+from ..runtime.progress import Progress, unwatched
+from .boardsfile import boards_file, read_boards
+from .descriptor import BUILT_IN, LOOPBACK, VIRTUAL, descriptor
 from .errors import UnknownBoardError
 from .loopback import loopback_folder, serve
-from .progress import Progress
 from .ssh.config import find_way, is_host
-from .ssh.connection import SILENCE_SECONDS, Connection
+from .ssh.connection import Connection
 from .ssh.endpoint import Endpoint, Target
 from .virtual import start
-
-VIRTUAL_SILENCE_SECONDS = 300  # its seconds are as long as its instructions take
 
 
 def find_endpoint(name: str) -> Endpoint:
     """Where a real board is: boards.toml first, completed by ~/.ssh/config; else a host of ~/.ssh/config."""
     boards = read_boards()
     if name not in boards and not is_host(name):
-        known = ", ".join([LOOPBACK, VIRTUAL, *boards])
+        known = ", ".join([*BUILT_IN, *boards])
         raise UnknownBoardError(
             f"unknown board {name!r}: the boards are {known}. To add one: tonearm board add {name} [USER@]HOST[:PORT], "
             f'or write [{name}] and host = "..." to {boards_file()}'
@@ -39,22 +38,22 @@ def endpoint_of(entry: dict[str, Any], names: bool = True) -> Endpoint:
 
 
 @contextlib.contextmanager
-def board(name: str, progress: Progress = lambda text, done, total: None) -> Iterator[Connection]:
+def board(name: str, progress: Progress = unwatched) -> Iterator[Connection]:
     """A connection to the board of that name, for as long as the block lasts; built-in ones are started on demand."""
     if name == LOOPBACK:
         with serve(loopback_folder()) as endpoint, Connection(name, endpoint) as connection:
             yield connection
         return
-    endpoint = start.start(name, progress) if is_virtual(name) else find_endpoint(name)
+    kind = descriptor(name)
+    endpoint = start.start(name, progress) if kind.is_startable else find_endpoint(name)
     progress(f"connect to {name}", 0, 0)
-    silence = VIRTUAL_SILENCE_SECONDS if is_virtual(name) else SILENCE_SECONDS
-    with Connection(name, endpoint, silence=silence) as connection:
+    with Connection(name, endpoint, silence=kind.silence) as connection:
         yield connection
 
 
 def check_name(name: str) -> None:
     """`UnknownBoardError` unless there is a board of that name."""
-    if name != LOOPBACK and not is_virtual(name):
+    if not descriptor(name).is_built_in:
         find_endpoint(name)
 
 
@@ -66,9 +65,9 @@ def default_board(say: Callable[[str], None]) -> str:
     return LOOPBACK if reason else VIRTUAL
 
 
-def check_virtual(name: str) -> None:
+def check_startable(name: str) -> None:
     """`UnknownBoardError` unless the board is one that can be started and stopped from here."""
-    if not is_virtual(name):
+    if not descriptor(name).is_startable:
         raise UnknownBoardError(
             f"{name!r} is not started or stopped from here; only virtual boards are (virtual, virtual-2)"
         )

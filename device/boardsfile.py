@@ -12,11 +12,10 @@ from typing import Any
 
 import platformdirs
 
+from .descriptor import descriptor
 from .errors import UnknownBoardError
 from .ssh.endpoint import check_host, check_port, check_user, parse_target
 
-LOOPBACK = "loopback"
-VIRTUAL = "virtual"
 _OPTIONAL = {"user": str, "port": int, "key": str, "jump": str}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEADER = re.compile(r"\s*\[")
@@ -26,11 +25,6 @@ _REMARK = re.compile(r"\s*(#.*)?")
 def boards_file() -> Path:
     """The file a person edits: `[name]` with `host`, and perhaps `user`, `port`, `key`, `jump`."""
     return platformdirs.user_config_path("tonearm") / "boards.toml"
-
-
-def is_virtual(name: str) -> bool:
-    """Whether a board's clock counts instructions: `virtual`, and any `virtual-...` beside it."""
-    return name == VIRTUAL or name.startswith(f"{VIRTUAL}-")
 
 
 def read_boards() -> dict[str, dict[str, Any]]:
@@ -53,7 +47,7 @@ def add_entry(name: str, entry: dict[str, Any]) -> None:
 
 def check_new(name: str) -> dict[str, dict[str, Any]]:
     """The boards there are; `UnknownBoardError` unless a board of yours can be called `name`."""
-    if name == LOOPBACK or is_virtual(name):
+    if descriptor(name).is_built_in:
         raise UnknownBoardError(f"{name!r} is the name of a built-in board; call yours something else")
     if not _NAME.fullmatch(name):
         raise UnknownBoardError(f"{name!r} can't name a board: use letters, digits, '.', '_' and '-'")
@@ -147,7 +141,7 @@ def _parse(text: str) -> dict[str, dict[str, Any]]:
 
 def check_entry(where: str, name: str, entry: Any) -> None:
     """`UnknownBoardError` or `BoardError`, which begin with `where`, unless `entry` can be a board of that name."""
-    if name == LOOPBACK or is_virtual(name):
+    if descriptor(name).is_built_in:
         raise UnknownBoardError(f"{where} is the name of a built-in board; call yours something else")
     if not isinstance(entry, dict) or not isinstance(entry.get("host"), str):
         raise UnknownBoardError(f'{where} needs host = "..."')

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..runtime.bundle import MANIFEST, Bundle
+from ..runtime.progress import Progress, unwatched
 from ..runtime.runner import FORMAT
 from .errors import AgentError, NoSpaceError
-from .progress import Progress
 from .runtimes.provision import Site, push_tree
 from .ssh.connection import Connection, Sent, Upload
 from .text import printable
@@ -39,7 +39,7 @@ def release_path(bundle: Bundle) -> str:
 def install(
     connection: Connection,
     bundle: Bundle,
-    progress: Progress = lambda text, done, total: None,
+    progress: Progress = unwatched,
     needed: Sequence[str] = (),
 ) -> Release:
     """Make sure that the bundle is on the board, whole; `current` stays as it is.

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import paramiko
 
+from ..runtime.progress import Progress, Waiting
 from .errors import BusyError, UnreachableError
-from .progress import WAIT, Progress
 from .ssh.client import BROKEN
 from .ssh.connection import Connection
 from .text import printable
@@ -100,7 +100,9 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
             return channel
         connection.end(channel)
         wait = LATER_SECONDS
-        holder = f"{printable(said.get('held_by'))} (for {printable(said.get('for_seconds'))} s now)"
+        holder, since = (printable(said.get(key)) for key in ("held_by", "for_seconds"))
         if time.monotonic() > deadline:
-            raise BusyError(f"{connection.name} is in use by {holder}; try again when they are done")
-        progress(f"{WAIT} {connection.name}, in use by {holder}", 0, 0)
+            raise BusyError(
+                f"{connection.name} is in use by {holder} (for {since} s now); try again when they are done"
+            )
+        progress(Waiting(f"wait for {connection.name}, in use by {holder}", f" (for {since} s now)"), 0, 0)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import onnx
 from ..runtime.bundle import FORMAT, MANIFEST, Bundle, Provenance, next_name, read_bundle, sha256
 from ..runtime.clip import write_arrays
 from ..runtime.errors import ParityError, RunnerError
-from ..runtime.parity import TOLERANCE, check_parity
+from ..runtime.parity import check_parity
 from ..runtime.stream import Stream
 from .errors import ExportError, VerifyError
 from .weights import share_weights
@@ -26,8 +26,6 @@ IR_VERSION = 9  # with opset 18 it loads in every ONNX Runtime from 1.16 on; onn
 VERIFY_BLOCKS = 32
 WEIGHTS = "weights.bin"
 GOLDEN = "golden.npz"
-
-Progress = Callable[[str, int, int], None]
 
 
 def check_folder(folder: Path) -> None:
@@ -75,7 +73,6 @@ def origin_facts(
         "weights": weights.text,
         "provenance": {"kind": weights.kind, "source": weights.source, "digest": weights.digest},
         "source": source,
-        "tolerance": TOLERANCE,
         "graphs": {str(block): f"block-{block}.onnx" for block in blocks},
         "golden": GOLDEN,
         "made_with": {package: metadata.version(package) for package in packages},

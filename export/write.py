@@ -12,10 +12,12 @@ import onnx
 
 from ..runtime.bundle import Bundle, Provenance, read_bundle
 from ..runtime.clip import padded_frames
-from .assemble import IR_VERSION, VERIFY_BLOCKS, Progress, check_folder, origin_facts, replacing, verify, write_files
+from ..runtime.progress import Progress, unwatched
+from .assemble import IR_VERSION, VERIFY_BLOCKS, check_folder, origin_facts, replacing, verify, write_files
 from .errors import ExportError
 from .graph import OPSET, frames_per_block, trace
 from .names import name_nodes, owners
+from .precision import numbers, precision_facts
 from .probe import example_of
 from .simplify import Simplifier, onnxsim_simplify, simplify
 from .streaming import StreamingModule, render
@@ -40,7 +42,7 @@ def export_bundle(
     *,
     weights: Provenance,
     source: str = "",
-    progress: Progress = lambda text, done, total: None,
+    progress: Progress = unwatched,
     simplifier: Simplifier = onnxsim_simplify,
 ) -> Export:
     """Export `module` as a bundle in `folder`, replacing what is there only once the new one is verified.
@@ -70,7 +72,9 @@ def export_bundle(
     graphs, unsimplified = simplify(traced, simplifier)
     for block, graph in graphs.items():
         name_nodes(graph, owners(traced[block]))  # also what the simplifier has put in
-    facts = _facts(module, name, blocks, weights=weights, source=source)
+    facts = _facts(module, name, blocks, weights=weights, source=source) | precision_facts(
+        numbers(graphs[blocks[0]].graph.initializer)
+    )
     golden = _golden(module, max(blocks) // module.hop)
 
     def write(new: Path, graphs: dict[int, onnx.ModelProto], unsimplified: str) -> float:
@@ -126,7 +130,6 @@ def _facts(
         "sample_rate": module.sample_rate,
         "hop": module.hop,
         "latency": module.latency,
-        "precision": "fp32",
         "inputs": [{"name": s, "width": width, "noise": s in noise} for s, width in module.inputs.items()],
         "outputs": [{"name": s, "width": width} for s, width in module.outputs.items()],
         "states": [

@@ -19,6 +19,7 @@ from .errors import BundleError
 
 FORMAT = 1  # 1: first
 MANIFEST = "manifest.json"
+FP32 = "fp32"  # the precision that models are trained in
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 HASH = re.compile(r"[0-9a-f]{64}")
 KINDS = ("untrained", "trained", "checkpoint", "module", "graph", "other")

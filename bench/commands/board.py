@@ -9,8 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from ...device import boardsfile
-from ...device.boards import board, check_virtual, endpoint_of, find_endpoint, is_virtual
-from ...device.boardsfile import LOOPBACK, VIRTUAL
+from ...device.boards import board, check_startable, endpoint_of, find_endpoint
+from ...device.descriptor import BUILT_IN, descriptor
 from ...device.errors import BoardError, HostKeyError
 from ...device.facts import read_facts
 from ...device.prompts import ask
@@ -67,7 +67,7 @@ def trust(options: argparse.Namespace) -> None:
 
 
 def _check_real(name: str) -> None:
-    if name == LOOPBACK or is_virtual(name):
+    if descriptor(name).is_built_in:
         raise BoardError(f"{name} is built in: its host key is Tonearm's own, and is checked")
 
 
@@ -81,11 +81,11 @@ def remove(options: argparse.Namespace) -> None:
         _remove_entry(name, listed)
         return
     try:
-        with stage(f"look at {name}") as report, board(name, report) as connection:
+        with stage(f"look at {name}") as progress, board(name, progress) as connection:
             there = _usage(connection)
             entry = f" and its entry in {boardsfile.boards_file()}" if listed else ""
             _confirm(f"Remove {there} on {name}{entry}? [y/N] ", options.yes)
-            with turn(connection, "remove all", report):
+            with turn(connection, "remove all", progress):
                 said, _ = connection.ask("remove")
     except BoardError as error:
         only = f"; to take only its entry out: tonearm board remove {name} --entry"
@@ -126,10 +126,10 @@ def _confirm(question: str, yes: bool) -> None:
 def list_boards(options: argparse.Namespace) -> None:
     """Print all boards."""
     table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_row(LOOPBACK, "this machine, over SSH", "")
-    for name in sorted({VIRTUAL, *filter(is_virtual, qemu.names())}):
-        up = "up" if qemu.endpoint(name) else "down"
-        table.add_row(name, "ARM64 machine that counts instructions", up)
+    running = [name for name in sorted(qemu.names()) if descriptor(name).is_startable and name not in BUILT_IN]
+    for name in (*BUILT_IN, *running):
+        state = ("up" if qemu.endpoint(name) else "down") if descriptor(name).is_startable else ""
+        table.add_row(name, descriptor(name).about, state)
     mine = boardsfile.read_boards()
     for name, entry in mine.items():
         table.add_row(name, _where(entry), boardsfile.boards_file().name)
@@ -148,14 +148,14 @@ def _where(entry: dict[str, Any]) -> str:
 
 def up(options: argparse.Namespace) -> None:
     """Start a virtual board."""
-    check_virtual(options.name)
-    with stage(f"start {options.name}") as report, board(options.name, report) as connection:
+    check_startable(options.name)
+    with stage(f"start {options.name}") as progress, board(options.name, progress) as connection:
         read_facts(connection)
 
 
 def down(options: argparse.Namespace) -> None:
     """Stop a virtual board."""
-    check_virtual(options.name)
+    check_startable(options.name)
     with stage(f"stop {options.name}"):
         ran = qemu.down(options.name)
     out.print(f"{options.name} is down" if ran else f"{options.name} was not up")

@@ -15,14 +15,15 @@ from ...device.facts import examine
 from ...device.kinds import kind
 from ...device.ssh.connection import Connection
 from ...device.turn import turn
+from ...runtime.progress import Progress
 from ..errors import BenchError
-from ..output.console import Report, out, say, stage
+from ..output.console import out, say, stage
 from .board_info import WIDTH, describe_board
 
 
 def info(options: argparse.Namespace) -> None:
     """Print what a board is and has."""
-    with stage(f"look at {options.name}") as report, board(options.name, report) as connection:
+    with stage(f"look at {options.name}") as progress, board(options.name, progress) as connection:
         facts = examine(connection)
     out.print(json.dumps(facts, indent=2) if options.json else describe_board(facts), soft_wrap=True)
 
@@ -32,9 +33,9 @@ def examine_board(options: argparse.Namespace) -> None:
     if options.restore:
         _restore(options.name)
         return
-    with stage(f"examine {options.name}") as report, board(options.name, report) as connection:
+    with stage(f"examine {options.name}") as progress, board(options.name, progress) as connection:
         try:
-            tuned = _tune(connection, report) if options.tune else None
+            tuned = _tune(connection, progress) if options.tune else None
             facts = examine(connection)
         except AgentError as error:
             if error.kind != "python":
@@ -49,15 +50,15 @@ def examine_board(options: argparse.Namespace) -> None:
     _tell(findings, unchecked(facts), options.name)
 
 
-def _tune(connection: Connection, report: Report, restore: bool = False) -> Tuned:
+def _tune(connection: Connection, progress: Progress, restore: bool = False) -> Tuned:
     """While nobody measures there."""
-    with turn(connection, "tune", report):
+    with turn(connection, "tune", progress):
         return tune(connection, restore)
 
 
 def _restore(name: str) -> None:
-    with stage(f"restore {name}") as report, board(name, report) as connection:
-        tuned = _tune(connection, report, restore=True)
+    with stage(f"restore {name}") as progress, board(name, progress) as connection:
+        tuned = _tune(connection, progress, restore=True)
     _tell_tuned(tuned)
     if not tuned.settings:
         out.print("nothing to restore: what --tune changes is gone after a start" if tuned.stale else "not tuned")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...device.text import printable
+from ...runtime.progress import Progress
 from .. import bundles
 from ..errors import BenchError
-from ..output.console import Report, out, say, stage
+from ..output.console import out, say, stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,18 +52,18 @@ def compare(options: argparse.Namespace) -> None:
 def _listen(entries: Sequence[Entry], instrument: str | None, options: argparse.Namespace) -> Comparison:
     from ..compare.comparison import compare
 
-    with stage("read the test phrases") as report:
-        phrases = _phrases(instrument, options.data, report)[: options.phrases]
-    with stage(f"play {len(phrases)} phrases with {len(entries)} models, and listen") as report:
-        return compare(entries, phrases, report)
+    with stage("read the test phrases") as progress:
+        phrases = _phrases(instrument, options.data, progress)[: options.phrases]
+    with stage(f"play {len(phrases)} phrases with {len(entries)} models, and listen") as progress:
+        return compare(entries, phrases, progress)
 
 
-def _phrases(instrument: str | None, folder: Path | None, report: Report) -> Sequence[Phrase]:
+def _phrases(instrument: str | None, folder: Path | None, progress: Progress) -> Sequence[Phrase]:
     from ...models.training.dataset import folder_data
     from ...models.training.listening import test_phrases
 
     if folder:
-        return folder_data(folder, report).test
+        return folder_data(folder, progress).test
     if instrument is None:
         raise BenchError(
             "the model names contain no instrument: pass --instrument NAME, or --data FOLDER with your own "

@@ -8,30 +8,31 @@ from collections.abc import Iterable
 from ...device.text import printable
 from ...models.catalogue import variant_name
 from ...runtime.bundle import Bundle
+from ...runtime.progress import Progress
 from .. import bundles
 from ..errors import BenchError
 from ..names import plain_name
-from ..output.console import Report, out, say, stage
+from ..output.console import out, say, stage
 
 
 def export(options: argparse.Namespace) -> None:
     """Make a bundle of a model."""
-    with stage(f"export {options.model}") as report:
-        bundle, line = _exported(options, report)
+    with stage(f"export {options.model}") as progress:
+        bundle, line = _exported(options, progress)
     say(line)
     out.print(bundle.folder, soft_wrap=True)
 
 
-def _exported(options: argparse.Namespace, report: Report) -> tuple[Bundle, str]:
+def _exported(options: argparse.Namespace, progress: Progress) -> tuple[Bundle, str]:
     variant = {option: getattr(options, option) for option in ("reverb", "causal", "full_noise")}
     if ":" not in options.model:
         blocks = options.block or bundles.BLOCKS
-        return bundles.export_model(options.model, options.output, blocks, report, options.checkpoint, **variant)
+        return bundles.export_model(options.model, options.output, blocks, progress, options.checkpoint, **variant)
     if options.checkpoint or variant_name("", **variant):
         raise BenchError(
             f"{options.model} is built by its own code: leave out --checkpoint, --no-reverb, --causal and --full-noise"
         )
-    return bundles.export_own(options.model, report, options.output, options.block)
+    return bundles.export_own(options.model, progress, options.output, options.block)
 
 
 def convert(options: argparse.Namespace) -> None:
@@ -51,12 +52,12 @@ def convert(options: argparse.Namespace) -> None:
 def import_graph(options: argparse.Namespace) -> None:
     """Make a bundle of an ONNX graph."""
     name = options.name or plain_name(options.graph.stem)
-    with stage(f"import {options.graph}") as report:
+    with stage(f"import {options.graph}") as progress:
         done = bundles.import_onnx(
             options.graph,
             name,
             options.output,
-            report,
+            progress,
             sample_rate=options.sample_rate,
             states=None if options.state is None else _by_name(given for given in options.state if given),
             hop=options.hop,

@@ -12,12 +12,12 @@ from ..render import render_on
 def render(options: argparse.Namespace) -> None:
     """Play a clip on a board, and write the sound."""
     controls.check_target(options.output, options.input)
-    with stage(f"render {options.what} on {options.board}") as report:
-        bundle, line = bundles.ensure_bundle(options.what, report)
+    with stage(f"render {options.what} on {options.board}") as progress:
+        bundle, line = bundles.ensure_bundle(options.what, progress)
         controls.check_sound(options.output, bundle)
-        signals = controls.read_controls(options.input, bundle, report)
+        signals = controls.read_controls(options.input, bundle, progress)
         remark = controls.remark_on(options.input, signals)
-        outputs = render_on(options.board, bundle, signals, report, options.block)
+        outputs = render_on(options.board, bundle, signals, progress, options.block)
     say(line)
     if remark:
         say(f"{options.input}: {remark}")

@@ -78,8 +78,8 @@ def _check_alone(
 def _bundles(plan: Plan) -> list[Bundle]:
     ready = []
     for what in plan.models:
-        with stage(f"bundle {what}") as report:
-            ready.append(bundles.ensure_bundle(what, report, plan.blocks)[0])
+        with stage(f"bundle {what}") as progress:
+            ready.append(bundles.ensure_bundle(what, progress, plan.blocks)[0])
     return ready
 
 
@@ -87,8 +87,8 @@ def _all_blocks(plan: Plan) -> tuple[Plan, list[Bundle]]:
     """A search goes through the default blocks of models by name, not through what happens to be exported."""
     ready = []
     for what in plan.models:
-        with stage(f"bundle {what}") as report:
-            ready.append(bundles.ensure_default(what, report))
+        with stage(f"bundle {what}") as progress:
+            ready.append(bundles.ensure_default(what, progress))
     ours = all(by_name for _, by_name in ready)
     return replace(plan, blocks=BLOCKS if ours else ()), [bundle for bundle, _ in ready]
 
@@ -97,8 +97,8 @@ def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
     swept, failed = at_once(
         plan.boards,
         lambda name: f"sweep on {name}",
-        lambda name, report, reach: run.sweep(
-            name, ready, protocols.on_board(plan, name, ready, report, reach), report, reach
+        lambda name, progress, reach: run.sweep(
+            name, ready, protocols.on_board(plan, name, ready, progress, reach), progress, reach
         ),
     )
     for name, tally in swept.items():
@@ -117,7 +117,7 @@ def _search(plan: Plan, ready: Sequence[Bundle]) -> None:
     searched, failed = at_once(
         plan.boards,
         lambda name: f"search for the smallest block on {name}",
-        lambda name, report, reach: search.search(name, ready, plan, report, reach),
+        lambda name, progress, reach: search.search(name, ready, plan, progress, reach),
     )
     for name, done in searched.items():
         say(f"{name}: {done.measured} runs measured, {done.kept} were there already in {plan.output}")

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ...runtime.progress import Progress
 from .. import bundles
 from ..names import plain_name
-from ..output.console import Report, out, say, stage
+from ..output.console import out, say, stage
 
 if TYPE_CHECKING:
     from ...models.training.dataset import DataSet
@@ -38,11 +39,11 @@ def _run(options: argparse.Namespace, teacher: str, method: str) -> None:
     course = Course(options.model, what, teacher, method)
     plan = Plan(options.steps, options.batch, options.seconds, options.seed)
     check(course, options.output)  # before recordings are read
-    with stage("get the recordings ready") as report:
-        data = _data(options, report)
+    with stage("get the recordings ready") as progress:
+        data = _data(options, progress)
     say(f"  {data.about}: {len(data.train)} phrases to learn from, {len(data.validation)} to validate")
-    with stage(f"train {course.name}") as report, _asking_to_stop() as is_asked:
-        file, card = run(course, plan, data, options.output, _telling(report, is_asked))
+    with stage(f"train {course.name}") as progress, _asking_to_stop() as is_asked:
+        file, card = run(course, plan, data, options.output, _telling(progress, is_asked))
     last = last_validation(card)
     share = f"{last / card.untrained:.0%} of the {card.untrained:.2f} it began with"
     out.print(f"{file}: MSS {last:.2f} on validation phrases, {share}; {card.stored_as}", soft_wrap=True)
@@ -65,7 +66,7 @@ def _asking_to_stop() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _telling(report: Report, is_asked: Callable[[], bool]) -> Report:
+def _telling(progress: Progress, is_asked: Callable[[], bool]) -> Progress:
     """The same report, with a line at each validation for those who do not watch the bar: how far, how long still.
 
     Where a stop is asked for, it interrupts.
@@ -75,7 +76,7 @@ def _telling(report: Report, is_asked: Callable[[], bool]) -> Report:
     begun: list[tuple[int, float]] = []
 
     def tell(text: str, done: int, total: int) -> None:
-        report(text, done, total)
+        progress(text, done, total)
         if is_asked():
             say(f"stopped after step {done} of {total}: the same command goes on from there")
             raise KeyboardInterrupt
@@ -92,7 +93,7 @@ def _telling(report: Report, is_asked: Callable[[], bool]) -> Report:
     return tell
 
 
-def _data(options: argparse.Namespace, report: Report) -> DataSet:
+def _data(options: argparse.Namespace, progress: Progress) -> DataSet:
     from ...models.training.dataset import folder_data, instrument_data
 
-    return instrument_data(options.instrument, report) if options.instrument else folder_data(options.data, report)
+    return instrument_data(options.instrument, progress) if options.instrument else folder_data(options.data, progress)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ...device.boards import LOOPBACK, check_name, default_board
+from ...device.boards import check_name, default_board
+from ...device.descriptor import LOOPBACK
 from ...models.catalogue import MODELS, find
 from .. import verify as chain_of
 from ..errors import BenchError
@@ -29,8 +30,8 @@ def verify(options: argparse.Namespace) -> None:
         check_name(board)
     chains = []
     for name in names:
-        with stage(f"verify {name}") as report:
-            chains.append(chain_of.verify(name, boards, options.golden, report))
+        with stage(f"verify {name}") as progress:
+            chains.append(chain_of.verify(name, boards, options.golden, progress))
     out.print(chain_of.table(chains), soft_wrap=True)
     out.print("greatest difference, relative to full scale, and signal-to-noise ratio of the audio", soft_wrap=True)
     for truth in sorted({chain.truth for chain in chains}, reverse=True):

@@ -19,8 +19,8 @@ from ...models.training.dataset import Phrase, parallel
 from ...models.training.instruments import INSTRUMENTS
 from ...models.training.train import sound
 from ...runtime.bundle import Provenance
+from ...runtime.progress import Progress
 from ..errors import BenchError
-from ..output.console import Report
 
 TO_TARGET = ["mss", "lsd_db", "pitch_cents", "pitch_p90_cents", "loudness_db", "loudness_p90_db", "voiced_share"]
 TO_TEACHER = ["teacher_mss", "teacher_lsd_db"]
@@ -106,11 +106,11 @@ def silent(entries: Sequence[Entry]) -> Comparison:
     return Comparison(entries, [], {}, pandas.DataFrame(columns=pandas.Index(["model", *TO_TARGET, *TO_TEACHER])))
 
 
-def compare(entries: Sequence[Entry], phrases: Sequence[Phrase], report: Report) -> Comparison:
+def compare(entries: Sequence[Entry], phrases: Sequence[Phrase], progress: Progress) -> Comparison:
     """Let every model play every phrase, and analyse what comes out: two seconds each on a processor core."""
-    sounds = _play(entries, phrases, report)
+    sounds = _play(entries, phrases, progress)
     every = [[phrase.audio for phrase in phrases], *sounds.values()]
-    heard = _hear([audio for one in every for audio in one], report)
+    heard = _hear([audio for one in every for audio in one], progress)
     split = [heard[start : start + len(phrases)] for start in range(0, len(heard), len(phrases))]
     teacher = sounds[entries[0].label]
     rows = []
@@ -124,22 +124,22 @@ def compare(entries: Sequence[Entry], phrases: Sequence[Phrase], report: Report)
     return Comparison(entries, phrases, sounds, pandas.DataFrame(rows))
 
 
-def _play(entries: Sequence[Entry], phrases: Sequence[Phrase], report: Report) -> dict[str, list[Samples]]:
+def _play(entries: Sequence[Entry], phrases: Sequence[Phrase], progress: Progress) -> dict[str, list[Samples]]:
     sounds: dict[str, list[Samples]] = {entry.label: [] for entry in entries}
     for entry in entries:
         for phrase in phrases:
-            report(f"{entry.label} plays {phrase.name}", sum(map(len, sounds.values())), len(entries) * len(phrases))
+            progress(f"{entry.label} plays {phrase.name}", sum(map(len, sounds.values())), len(entries) * len(phrases))
             with torch.no_grad():
                 sounds[entry.label].append(sound(entry.module, phrase).numpy())
     return sounds
 
 
-def _hear(every: list[Samples], report: Report) -> list[Heard]:
+def _hear(every: list[Samples], progress: Progress) -> list[Heard]:
     """Analyse sounds, on all processors."""
     found = []
     for one in parallel(hear, every):
         found.append(one)
-        report("follow pitch and loudness", len(found), len(every))
+        progress("follow pitch and loudness", len(found), len(every))
     return found
 
 

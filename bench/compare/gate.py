@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.bundle import FP32
 from ..errors import BenchError
 from ..output.numbers import count
 from ..results.frames import Results
@@ -109,7 +110,7 @@ def gate(old: Results, new: Results, different: bool = False) -> Gated:
 
 def describe(row: Row) -> str:
     """`hpn-reduced-flute, block 64, paced, on pi`; what is usual is left out."""
-    unusual = [row["precision"]] if row["precision"] != "fp32" else []
+    unusual = [row["precision"]] if row["precision"] != FP32 else []
     unusual += [row["engine"]] if row["engine"] != "onnxruntime" else []
     unusual += [count(row["threads"], "thread")] if row["threads"] != 1 else []
     mode = [row["mode"]] if row["clock"] == TIME else []

@@ -14,38 +14,36 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
 
-from ...device.progress import WAIT
 from ...device.text import printable
+from ...runtime.progress import Progress, Waiting
 
 # Where nobody's terminal sets the width, lines are as long as they need to be.
 # What is printed may come from a board or a file: none of it is markup.
 out = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
 err = Console(stderr=True, markup=False, highlight=False)
 
-Report = Callable[[str, int, int], None]
-
-_live: list[Progress] = []  # the bars on the terminal now
+_live: list[Bars] = []  # the bars on the terminal now
 _asking = threading.Lock()
 
 
-Begin = Callable[[str, str], contextlib.AbstractContextManager[Report]]
+Begin = Callable[[str, str], contextlib.AbstractContextManager[Progress]]
 
 
 @contextlib.contextmanager
-def stage(text: str) -> Iterator[Report]:
+def stage(text: str) -> Iterator[Progress]:
     """A stage of the work: a live bar while it runs, then one line that says how long it took.
 
     The block gets a function to call with what is being done, and how much of how much is done.
     """
-    with stages(named=False) as begin, begin(text, "") as report:
-        yield report
+    with stages(named=False) as begin, begin(text, "") as progress:
+        yield progress
 
 
 @contextlib.contextmanager
@@ -59,33 +57,32 @@ def stages(named: bool = True) -> Iterator[Begin]:
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    bars = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-    with bars as progress, contextlib.ExitStack() as live:
-        live.callback(_live.remove, progress)
-        _live.append(progress)
-        yield functools.partial(_begin, progress)
+    drawn = Bars(*columns, console=err, transient=True, disable=not err.is_terminal)
+    with drawn as bars, contextlib.ExitStack() as live:
+        live.callback(_live.remove, bars)
+        _live.append(bars)
+        yield functools.partial(_begin, bars)
 
 
 @contextlib.contextmanager
-def _begin(progress: Progress, text: str, name: str) -> Iterator[Report]:
+def _begin(bars: Bars, text: str, name: str) -> Iterator[Progress]:
     start = time.monotonic()
     if not err.is_terminal:
         say(f"{text} ...")
-    task = progress.add_task(text, total=None, name=name)
+    task = bars.add_task(text, total=None, name=name)
 
     told: set[str] = set()
 
-    def report(detail: str, done: int, total: int) -> None:
-        waiting = detail.partition(" (")[0]
-        if detail.startswith(WAIT) and not err.is_terminal and waiting not in told:  # else it would look like a hang
-            told.add(waiting)
-            say(waiting)
-        progress.update(task, description=detail, completed=done, total=total or None)
+    def progress(detail: str, done: int, total: int) -> None:
+        if isinstance(detail, Waiting) and not err.is_terminal and detail.reason not in told:  # no hang, then
+            told.add(detail.reason)
+            say(detail.reason)
+        bars.update(task, description=detail, completed=done, total=total or None)
 
     try:
-        yield report
+        yield progress
     finally:
-        progress.remove_task(task)
+        bars.remove_task(task)
     say(text, time.monotonic() - start)
 
 

@@ -93,12 +93,13 @@ def bundle_folders(start: str) -> list[str]:
 
 def board_names() -> list[str]:
     """The built-in boards and those of boards.toml; none of its own where that file makes no sense."""
-    from ...device.boardsfile import LOOPBACK, VIRTUAL, read_boards
+    from ...device.boardsfile import read_boards
+    from ...device.descriptor import BUILT_IN
     from ...device.errors import DeviceError
 
     with contextlib.suppress(DeviceError, OSError):
-        return [LOOPBACK, VIRTUAL, *read_boards()]
-    return [LOOPBACK, VIRTUAL]
+        return [*BUILT_IN, *read_boards()]
+    return [*BUILT_IN]
 
 
 class _EachOnce(argparse.Action):

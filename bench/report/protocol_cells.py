@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ...runtime.bundle import FP32
 from ..terms import INSTRUCTIONS, PROTOCOLS, TORCH
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _cell(entry: dict[str, Any], runs: Sequence[np.ndarray]) -> Cell:
         **{key: record["request"][key] for key in ("block", "threads")},
         cores=facts.get("cores", 0),
         version=record["torch" if entry["engine"] == TORCH else "onnxruntime"],
-        model=record["model"] + (f" {precision}" if precision != "fp32" else ""),
+        model=record["model"] + (f" {precision}" if precision != FP32 else ""),
         parameters=sum(entry["parameters"].values()),
         peak_kb=record["memory"]["run"]["peak_kb"],
         runs=tuple(runs),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..output.numbers import digits
 
 if TYPE_CHECKING:
-    from .rows import Measured
+    from .measured import Measured
 
 # How much of what is recorded (ns, kB, bytes, instructions) makes one of what a report shows.
 SCALES = {"ms": 1e6, "ms|M": 1e6, "µs": 1e3, "M": 1e6, "MiB": 1024, "KiB": 1024}
@@ -106,40 +106,3 @@ class Column:
             return str(value)
         value = value / SCALES.get(self.shown, 1)
         return f"{value:{self.form}}" if self.form else digits(value)
-
-
-def text(value: Any) -> str:
-    """A text, or `TypeError`."""
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.40} is no text")
-    return value
-
-
-def one_of(value: Any, known: Collection[str]) -> str:
-    """One of these texts, or an error."""
-    if text(value) not in known:
-        raise ValueError(f"{value!r:.40} is none of {', '.join(known)}")
-    return value
-
-
-def flag(value: Any) -> bool | None:
-    """True, false or None (not known), or `TypeError`."""
-    if not isinstance(value, bool | None):
-        raise TypeError(f"{value!r:.40} is neither true nor false")
-    return value
-
-
-def whole(value: Any) -> int:
-    """A whole number from 0, or `ValueError`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
-        raise ValueError(f"{value!r:.40} is no count")
-    return value
-
-
-def number(value: Any) -> float:
-    """A number from 0, NaN for None, or `ValueError`."""
-    if value is None:
-        return math.nan
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1 << 62:
-        raise ValueError(f"{value!r:.40} is no measure")
-    return float(value)

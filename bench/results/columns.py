@@ -5,18 +5,22 @@ is a share of real time is NaN there. NaN is also what was not recorded, and a p
 for; of a text, what is not known is empty.
 
 A new column is one `Column` here, in `columns_steps` or in `columns_board`: what repeats make of it and where a report
-shows it follow from that. `rows.Measured` is what its value is made of.
+shows it follow from that. `measured.Measured` is what its value is made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ...runtime.telemetry import PRESSURES
 from ..terms import BURST, INSTRUCTIONS, MODES, ONNXRUNTIME, TIME
-from .column_spec import NONE, Column, flag, number, one_of, text, whole
+from .column_spec import NONE, Column
 from .columns_board import BOARD, RUN, SIZE
 from .columns_steps import REAL_TIME, START, STEP_TIMES, STEPS
+from .fields import flag, number, one_of, text, whole
+from .measured import Measured, refusing
+from .samples import Arrays
 
 PAGE_TABLES = (STEPS, REAL_TIME, RUN, START, SIZE)  # of a report's page, in this order
 
@@ -152,3 +156,14 @@ TELEMETRY_COLUMNS = {
     "minor_faults": "page faults since the sample before",
     "major_faults": "page faults since the sample before, reading a disk",
 }
+
+
+def case_row(case: dict[str, Any], samples: Arrays) -> dict[str, Any]:
+    """A case's row, by `CASE_COLUMNS`, as if there were no other (`superseded` is False).
+
+    Raises:
+        ResultsError: the case is none, or its samples are not those of it.
+    """
+    with refusing(case):
+        measured = Measured(case, [samples])
+        return {column.name: column.of(measured) for column in COLUMNS if column.of}

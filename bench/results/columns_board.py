@@ -10,7 +10,8 @@ import numpy as np
 
 from ...runtime.telemetry import PRESSURES
 from ..terms import PARTS
-from .column_spec import NONE, Column, bits, greatest, least, median, number, total, whole
+from .column_spec import NONE, Column, bits, greatest, least, median, total
+from .fields import number, whole
 
 Row = Mapping[str, Any]
 

@@ -16,9 +16,9 @@ import pandas
 from ...runtime.measure import COUNTERS
 from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ...runtime.telemetry import PRESSURES
-from .columns import STEP_COLUMNS, TELEMETRY_COLUMNS
+from .columns import STEP_COLUMNS, TELEMETRY_COLUMNS, case_row
+from .measured import lateness_of, share, step_costs
 from .pooling import Row, Run, groups, pool
-from .rows import case_row, lateness_of, share, step_costs
 from .samples import Arrays, read_samples
 
 ORDER = ["board", "engine", "model", "precision", "mode", "threads", "block"]

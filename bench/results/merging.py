@@ -7,8 +7,8 @@ from typing import Any
 
 from ..errors import ResultsError
 from ..terms import ONNXRUNTIME
+from .measured import refusing
 from .pooling import Run
-from .rows import refusing
 
 # What tells a board and its software from another of the same name.
 FACTS = ("hostname", "model", "cpu", "kernel")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas
 
 from .columns import COLUMNS, POOLED_COLUMNS
-from .rows import Measured
+from .measured import Measured
 from .samples import Arrays
 
 # Numbers of different boards, kernels, Pythons or ONNX Runtimes are never merged.

@@ -21,10 +21,10 @@ from typing import Any
 
 from ...device.text import printable
 from ..errors import ResultsError
+from .columns import case_row
 from .frames import Results
 from .merging import joined
 from .pooling import Run
-from .rows import case_row
 from .samples import read_samples
 
 FORMAT = 2  # 2: paced steps, their circumstances; 1: first, bursts

@@ -10,24 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...device.boards import is_virtual
+from ...device.descriptor import descriptor
 from ...device.errors import AgentError
-from ...device.releases import TASK_SECONDS, release_path, run_task
+from ...device.releases import TASK_SECONDS, release_path
 from ...device.text import printable
 from ...runtime.bundle import Bundle
 from ...runtime.clip import read_arrays
 from ..output.console import one_line, say
 from ..results.samples import Arrays, read_samples
 from ..results.store import SAMPLES, append
-from ..terms import BURST, INSTRUCTIONS, ONNXRUNTIME, TIME, TORCH
+from ..terms import BURST, ONNXRUNTIME, TORCH
 from .session import Visit
 from .torch_engine import measure_here, torch_version
 
-FLOOR = 20_000  # empty steps: some 50 ms
-VIRTUAL_FLOOR = 200
-WARMUP = 50
-# An instruction count repeats to 0.1 % after a few steps, and the virtual board is slow: more would only cost time.
-VIRTUAL_WARMUP = 5
 SLOWEST_RTF = 50  # a case slower than that is taken to hang
 
 Key = tuple[str, int, int, str, int, str, int, int, str]
@@ -93,7 +88,7 @@ def _files_of(bundle: Bundle, block: int) -> set[str]:
 
 
 def _request(there: Visit, case: Case) -> dict[str, Any]:
-    virtual = is_virtual(there.connection.name)
+    kind = descriptor(there.connection.name)
     return {
         "task": "measure",
         "mode": case.mode,
@@ -101,9 +96,9 @@ def _request(there: Visit, case: Case) -> dict[str, Any]:
         "threads": case.threads,
         "steps": case.steps,
         "stop_after_misses": case.stop_after_misses,
-        "warmup": VIRTUAL_WARMUP if virtual else WARMUP,
-        "floor": VIRTUAL_FLOOR if virtual else FLOOR,
-        "telemetry": not virtual,  # it would be counted along, and there is no temperature to be seen
+        "warmup": kind.warmup,
+        "floor": kind.floor,
+        "telemetry": not kind.counts_instructions,  # it would be counted along, and there is no temperature to be seen
         "tune": there.conditions.tuning,
         "system": there.conditions.system,
         "samples": "samples.npz",
@@ -165,8 +160,7 @@ def _run(there: Visit, case: Case, request: dict[str, Any], deadline: float) -> 
     """The record and the file of samples."""
     if case.engine == TORCH:
         return measure_here(case.bundle, request, deadline)
-    release, fetch = there.releases[case.bundle.digest], [request["samples"]]
-    record, files = run_task(there.connection, there.site, release, request, fetch=fetch, deadline=deadline)
+    record, files = there.run(case.bundle, request, [request["samples"]], deadline=deadline)
     return record, files[request["samples"]]
 
 
@@ -176,9 +170,7 @@ def _profile(there: Visit, case: Case, deadline: float) -> dict[str, Any] | None
     release = there.releases[case.bundle.digest]
     try:
         with there.held.quietly(deadline):
-            return profile_case(
-                there.connection, there.site, release, case.block, case.threads, None, deadline=deadline
-            )
+            return profile_case(there.connection, there.site, release, case.block, case.threads, deadline=deadline)
     except AgentError as error:
         say(f"{case}: no profile: {one_line(str(error))}")
         return None
@@ -194,7 +186,7 @@ def _entry(there: Visit, case: Case, record: dict[str, Any]) -> dict[str, Any]:
     bundle, name = case.bundle, there.connection.name
     return {
         "board": name,
-        "clock": INSTRUCTIONS if is_virtual(name) else TIME,
+        "clock": descriptor(name).clock,
         "engine": case.engine,
         "repeat": case.repeat,
         "measured_at": time.time(),

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...device.boards import is_virtual
+from ...device.descriptor import descriptor
 from ...device.doctor.tuning import tune
 from ...device.errors import DeviceError
 from ...device.facts import read_temperature
 from ...device.ssh.connection import Connection
+from ...runtime.progress import unwatched
 from ..output.console import one_line, say
 from ..parallel import Reach
 
@@ -28,7 +29,7 @@ class Conditions:
     def __init__(self, name: str, tuning: bool = False, cool_down: float = 0, system: str = "/") -> None:
         """`system` is the folder on the board that has its /sys; with `cool_down` 0 seconds nothing is waited for."""
         self.name, self.tuning, self.system = name, tuning, system
-        self._limit = 0 if is_virtual(name) else cool_down
+        self._limit = 0 if descriptor(name).counts_instructions else cool_down
         self._start: float | None = None
         self._changed: set[str] = set()
 
@@ -80,7 +81,7 @@ class Conditions:
         if not self._changed:
             return
         try:
-            with reach(self.name, lambda text, done, total: None) as connection:
+            with reach(self.name, unwatched) as connection:
                 self._put_back(connection)
         except (DeviceError, OSError):
             say(f"{self.name} is still tuned: tonearm board doctor {self.name} --restore, once it is back")

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ...device.boards import is_virtual
+from ...device.descriptor import LOOPBACK, Descriptor, descriptor
 from ...runtime.bundle import Bundle
 from ..errors import BenchError
 from ..terms import BURST, ENGINES, MODES, ONNXRUNTIME, PACED, PROTOCOLS, TORCH
@@ -20,14 +20,6 @@ from .cases import Case
 from .conditions import COOL_DOWN
 from .torch_engine import module_of
 
-HERE = "loopback"  # where PyTorch runs, too
-
-# Three repeats show how much runs differ, and their steps count together: 3 x 1000 are enough for p99.9 (2 995), and
-# 3 x 100 for p99 (299). An instruction count is the same in every run.
-REPEATS, VIRTUAL_REPEATS = 3, 1
-STEPS, VIRTUAL_STEPS = 1000, 7
-# Steps of small blocks differ by 0.2 %, as their controls do: of few of them the median jumps by as much.
-VIRTUAL_SAMPLES = 2048
 # Of steps on the audio clock, 1000 would be four seconds of small blocks and four minutes of large ones.
 PACED_SECONDS, PACED_STEPS = 10, 100
 
@@ -65,10 +57,10 @@ def cases_of(plan: Plan, bundles: Sequence[Bundle], name: str) -> list[Case]:
     """
     for bundle in bundles if TORCH in plan.engines else ():
         module_of(bundle)
-    virtual = is_virtual(name)
-    modes = plan.modes or ((BURST,) if virtual else MODES)
+    kind = descriptor(name)
+    modes = plan.modes or ((BURST,) if kind.counts_instructions else MODES)
     cells = [
-        Case(bundle, block, threads, steps_of(plan, bundle.sample_rate, block, mode, virtual), mode, engine)
+        Case(bundle, block, threads, steps_of(plan, bundle.sample_rate, block, mode, kind), mode, engine)
         for bundle in bundles
         for block, threads, mode, engine in product(plan.blocks or bundle.graphs, plan.threads, modes, plan.engines)
     ]
@@ -76,19 +68,19 @@ def cases_of(plan: Plan, bundles: Sequence[Bundle], name: str) -> list[Case]:
     for case in once:
         case.bundle.graph(case.block)
     order = random.Random(plan.seed)
-    repeats = plan.repeats or (VIRTUAL_REPEATS if virtual else REPEATS)
+    repeats = plan.repeats or kind.repeats
     return [replace(case, repeat=repeat) for repeat in range(repeats) for case in order.sample(once, len(once))]
 
 
-def steps_of(plan: Plan, sample_rate: int, block: int, mode: str, virtual: bool) -> int:
+def steps_of(plan: Plan, sample_rate: int, block: int, mode: str, kind: Descriptor) -> int:
     """How many steps are timed."""
     if plan.steps:
         return plan.steps
     if plan.seconds:
         return seconds_as_steps(plan.seconds, sample_rate, block)
-    if virtual:
-        return max(VIRTUAL_STEPS, VIRTUAL_SAMPLES // block)
-    return max(PACED_STEPS, seconds_as_steps(PACED_SECONDS, sample_rate, block)) if mode == PACED else STEPS
+    if mode == PACED:
+        return max(PACED_STEPS, seconds_as_steps(PACED_SECONDS, sample_rate, block))
+    return max(kind.steps, kind.samples // block)
 
 
 def seconds_as_steps(seconds: float, sample_rate: int, block: int) -> int:
@@ -107,15 +99,15 @@ def of_precisions(bundles: Sequence[Bundle], precisions: Sequence[str]) -> list[
 
 def check_plan(plan: Plan) -> None:
     """`BenchError` says what can't be measured so."""
-    virtual = [name for name in plan.boards if is_virtual(name)]
-    if virtual and PACED in plan.modes:
+    counting = [name for name in plan.boards if descriptor(name).counts_instructions]
+    if counting and PACED in plan.modes:
         why = "its clock counts instructions, so nothing there is on time or late"
-        raise BenchError(f"{virtual[0]} can't be paced: {why}; leave it out, or ask for --modes burst")
+        raise BenchError(f"{counting[0]} can't be paced: {why}; leave it out, or ask for --modes burst")
     if TORCH not in plan.engines:
         return
-    elsewhere = [name for name in plan.boards if name != HERE]
+    elsewhere = [name for name in plan.boards if name != LOOPBACK]
     if elsewhere:
-        raise BenchError(f"the engine torch is PyTorch on this machine: --board {HERE}, not {elsewhere[0]}")
+        raise BenchError(f"the engine torch is PyTorch on this machine: --board {LOOPBACK}, not {elsewhere[0]}")
 
 
 def read_plan(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...device.boards import is_virtual
+from ...device.descriptor import descriptor
 from ...device.errors import AgentError
 from ...device.releases import TASK_SECONDS, Release, run_task
 from ...device.runtimes.provision import Site
@@ -13,8 +13,6 @@ from ...device.ssh.connection import Connection
 from ...device.text import printable
 from ..stats.node_parts import part_of
 
-STEPS = 100
-VIRTUAL_STEPS = 3  # instruction counts repeat, and the virtual board is slow
 MAX_NODES = 20_000
 MAX_NAME = 400  # characters
 
@@ -36,7 +34,7 @@ def profile_case(
         release: what is profiled.
         block: samples per step.
         threads: of ONNX Runtime.
-        steps: how many; by default `STEPS`, on a virtual board `VIRTUAL_STEPS`.
+        steps: how many; by default as many as the kind of board takes.
         deadline: seconds.
 
     Returns:
@@ -47,7 +45,7 @@ def profile_case(
     Raises:
         AgentError: what the runner could not do, or what it says makes no sense.
     """
-    steps = steps or (VIRTUAL_STEPS if is_virtual(connection.name) else STEPS)
+    steps = steps or descriptor(connection.name).profile_steps
     request = {"task": "profile", "block": block, "threads": threads, "steps": steps}
     record, _ = run_task(connection, site, release, request, deadline=deadline)
     try:

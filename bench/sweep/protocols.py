@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...device.boards import board, is_virtual
-from ...device.boardsfile import LOOPBACK
+from ...device.boards import board
+from ...device.descriptor import LOOPBACK, descriptor
 from ...device.facts import read_facts
 from ...runtime.bundle import Bundle
+from ...runtime.progress import Progress
 from ..errors import BenchError
-from ..output.console import Report, say
+from ..output.console import say
 from ..parallel import Reach
 from ..terms import BURST, ONNXRUNTIME, PAPER, PAPER_THREADS, TORCH
-from .plan import VIRTUAL_STEPS, Plan
+from .plan import Plan
 from .session import without_cores
 from .torch_engine import module_of, torch_version
 
@@ -57,16 +58,16 @@ def grid(protocol: str, name: str, bundles: Sequence[Bundle], cores: int) -> dic
         "threads": tuple(threads),
         "modes": (BURST,),
         "engines": (ONNXRUNTIME, *([TORCH] if name == LOOPBACK and _has_torch(bundles) else [])),
-        "steps": VIRTUAL_STEPS if is_virtual(name) else CALLS,
+        "steps": min(CALLS, descriptor(name).steps),
         "seconds": None,
     }
 
 
-def on_board(plan: Plan, name: str, bundles: Sequence[Bundle], report: Report, reach: Reach = board) -> Plan:
+def on_board(plan: Plan, name: str, bundles: Sequence[Bundle], progress: Progress, reach: Reach = board) -> Plan:
     """The plan for the board `name`: with the grid of its protocol if it has one, which the board is asked for."""
     if not plan.protocol:
         return plan
-    with reach(name, report) as connection:
+    with reach(name, progress) as connection:
         cores = read_facts(connection)["cores"]
     return replace(plan, boards=(name,), repeats=plan.repeats or 1, **grid(plan.protocol, name, bundles, cores))
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 from ...device.errors import UnreachableError
 from ...device.ssh.connection import Connection
-from ..output.console import Report, one_line, say
+from ...runtime.progress import Progress
+from ..output.console import one_line, say
 from ..parallel import Reach
 
 PATIENCE = 120.0  # seconds
@@ -21,7 +22,7 @@ def with_patience(
     reach: Reach,
     work: Callable[[Connection], None],
     achieved: Callable[[], int],
-    report: Report,
+    progress: Progress,
     patience: float = PATIENCE,
 ) -> None:
     """Do `work(connection)`; when the board goes away, again over a new connection as soon as there is one.
@@ -31,7 +32,7 @@ def with_patience(
         reach: gives a connection.
         work: goes on where it was when it is called again.
         achieved: how much of the work is done; a board that goes away again and again and achieves nothing has failed.
-        report: progress.
+        progress: told how far it is.
         patience: how long a board is waited for, seconds.
 
     Raises:
@@ -39,7 +40,7 @@ def with_patience(
     """
     losses, before = 0, achieved()
     with contextlib.ExitStack() as stack:
-        connection = stack.enter_context(reach(name, report))
+        connection = stack.enter_context(reach(name, progress))
         while True:
             try:
                 return work(connection)
@@ -48,21 +49,23 @@ def with_patience(
                 before = achieved()
                 if losses == LOSSES:
                     raise UnreachableError(f"{error} (it went away {LOSSES} times in a row)") from error
-                report(f"{name} went away", 0, 0)
+                progress(f"{name} went away", 0, 0)
                 say(f"{name} went away: waiting up to {patience:g} s for it ({one_line(str(error))})")
                 stack.close()
-                connection = _reach_again(stack, name, reach, report, patience)
+                connection = _reach_again(stack, name, reach, progress, patience)
                 say(f"{name} is back")
 
 
-def _reach_again(stack: contextlib.ExitStack, name: str, reach: Reach, report: Report, patience: float) -> Connection:
+def _reach_again(
+    stack: contextlib.ExitStack, name: str, reach: Reach, progress: Progress, patience: float
+) -> Connection:
     end, last = time.monotonic() + patience, "no time to try"
     for pause in _pauses():
         if time.monotonic() + pause > end:
             break
-        _wait(pause, f"{name} went away", report)
+        _wait(pause, f"{name} went away", progress)
         try:
-            return stack.enter_context(reach(name, report))
+            return stack.enter_context(reach(name, progress))
         except UnreachableError as error:
             last = str(error)
     told = f"{name} went away and was not back within {patience:g} s ({last})"
@@ -76,9 +79,9 @@ def _pauses() -> Iterator[float]:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _wait(seconds: float, text: str, report: Report) -> None:
+def _wait(seconds: float, text: str, progress: Progress) -> None:
     """Sleep, and say so; `report` may end it."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        report(f"{text}, next try in {left:.0f} s", 0, 0)
+        progress(f"{text}, next try in {left:.0f} s", 0, 0)
         time.sleep(min(left, 0.5))

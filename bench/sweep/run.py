@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...device.boards import board, check_name, is_virtual
+from ...device.boards import board, check_name
+from ...device.descriptor import descriptor
 from ...device.errors import AgentError, BoardError, NoSpaceError, UnreachableError
 from ...device.ssh.connection import Connection
 from ...device.turn import new_token
 from ...runtime.bundle import Bundle
 from ...runtime.check import check_bundle
+from ...runtime.progress import Progress
 from ..errors import EngineError, ResultsError
-from ..output.console import Report, one_line, say, say_without_bars
+from ..output.console import one_line, say, say_without_bars
 from ..output.numbers import about
 from ..parallel import Reach, check
 from ..results.store import finished, read_cases
@@ -45,7 +47,7 @@ def sweep(
     name: str,
     bundles: Sequence[Bundle],
     plan: Plan,
-    report: Report,
+    progress: Progress,
     reach: Reach = board,
     patience: float = PATIENCE,
     system: str = "/",
@@ -59,7 +61,7 @@ def sweep(
         name: the board's, whatever boards the plan has.
         bundles: the plan's models.
         plan: what is measured.
-        report: progress, in seconds of what all will take.
+        progress: told how far it is, in seconds of what all will take.
         reach: gives a connection.
         patience: see above.
         system: the folder on the board that has its /sys; another one replays a recorded board.
@@ -76,9 +78,9 @@ def sweep(
     for bundle in bundles:
         check_bundle(bundle)
     conditions = Conditions(name, plan.tune, plan.cool_down, system)
-    tour = _Tour(_Tally(name, cases), plan, conditions, report)
+    tour = _Tour(_Tally(name, cases), plan, conditions, progress)
     try:
-        with_patience(name, reach, tour.go_on, tour.tally.ended, report, patience)
+        with_patience(name, reach, tour.go_on, tour.tally.ended, progress, patience)
     finally:
         conditions.end(reach)
     return tour.tally.swept()
@@ -152,8 +154,8 @@ class _Tally:
 class _Tour:
     """The way through a board's cases: more than one connection may be needed."""
 
-    def __init__(self, tally: _Tally, plan: Plan, conditions: Conditions, report: Report) -> None:
-        self.tally, self.plan, self.conditions, self.report = tally, plan, conditions, report
+    def __init__(self, tally: _Tally, plan: Plan, conditions: Conditions, progress: Progress) -> None:
+        self.tally, self.plan, self.conditions, self.progress = tally, plan, conditions, progress
         self.what = f"sweep of {len(tally.cases)} cases", new_token()
         self.profiled: set[tuple[str, int, int]] = set()
         self.whole: set[str] = set()  # cases in the results that need not be measured again
@@ -165,7 +167,7 @@ class _Tour:
         bundles = list({case.bundle.digest: case.bundle for case in left}.values())
         threads = min((case.threads for case in left), default=1)
         folder, conditions = self.plan.output, self.conditions
-        with visit(connection, self.what, bundles, threads, folder, conditions, self.report) as there:
+        with visit(connection, self.what, bundles, threads, folder, conditions, self.progress) as there:
             self.tally.leave_out(there.site.facts["cores"])
             for bundle in bundles:
                 if bundle.digest in there.refused:
@@ -230,7 +232,7 @@ class _Tour:
         def tell(detail: str) -> None:
             number, total = self.tally.ended() + 1, self.tally.ended() + len(todo)
             place = f"{number} of {total}, about {about(expected)} left"
-            self.report(f"{detail} ({place})", round(self.spent), round(self.spent + expected))
+            self.progress(f"{detail} ({place})", round(self.spent), round(self.spent + expected))
 
         tell(str(case))
         cooldown = there.conditions.cool(there.connection, tell)
@@ -241,7 +243,8 @@ class _Tour:
         seconds = time.monotonic() - begun
         if profile:
             self.profiled.add(_profile_of(case))
-        self.estimate.learn(case, seconds, 0 if is_virtual(self.tally.name) else float(steps.sum()) / 1e9)
+        stepping = 0 if descriptor(self.tally.name).counts_instructions else float(steps.sum()) / 1e9
+        self.estimate.learn(case, seconds, stepping)
         return seconds
 
 

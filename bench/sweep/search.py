@@ -9,14 +9,16 @@ from itertools import product
 
 import numpy as np
 
-from ...device.boards import board, check_name, is_virtual
+from ...device.boards import board, check_name
+from ...device.descriptor import descriptor
 from ...device.errors import AgentError, NoSpaceError
 from ...device.ssh.connection import Connection
 from ...device.turn import new_token
 from ...runtime.bundle import Bundle
 from ...runtime.check import check_bundle
+from ...runtime.progress import Progress
 from ..errors import BenchError, ResultsError
-from ..output.console import Report, one_line, say
+from ..output.console import one_line, say
 from ..output.numbers import about, digits
 from ..output.tables import Table
 from ..parallel import Reach
@@ -53,7 +55,7 @@ def search(
     name: str,
     bundles: Sequence[Bundle],
     plan: Plan,
-    report: Report,
+    progress: Progress,
     reach: Reach = board,
     patience: float = PATIENCE,
     system: str = "/",
@@ -66,18 +68,18 @@ def search(
     Args and errors: as of `sweep`; `BenchError` for a virtual board.
     """
     check_name(name)
-    if is_virtual(name):
+    if descriptor(name).counts_instructions:
         raise BenchError(f"{name}: its clock counts instructions, so no block is on time or late: name another board")
     for bundle in bundles:
         check_bundle(bundle)
         for block in plan.blocks:
             bundle.graph(block)
     conditions = Conditions(name, plan.tune, plan.cool_down, system)
-    hunt = _Hunt(name, bundles, plan, conditions, report)
+    hunt = _Hunt(name, bundles, plan, conditions, progress)
     longest = about(hunt.longest)
     say(f"{name}: at most {about(hunt.expected)}, of which a proof takes up to {longest}; less where a miss ends a run")
     try:
-        with_patience(name, reach, hunt.go_on, lambda: hunt.search.measured, report, patience)
+        with_patience(name, reach, hunt.go_on, lambda: hunt.search.measured, progress, patience)
     finally:
         conditions.end(reach)
     return hunt.search
@@ -87,9 +89,9 @@ class _Hunt:
     """The way through a board's models: more than one connection may be needed."""
 
     def __init__(
-        self, name: str, bundles: Sequence[Bundle], plan: Plan, conditions: Conditions, report: Report
+        self, name: str, bundles: Sequence[Bundle], plan: Plan, conditions: Conditions, progress: Progress
     ) -> None:
-        self.name, self.bundles, self.plan, self.conditions, self.report = name, bundles, plan, conditions, report
+        self.name, self.bundles, self.plan, self.conditions, self.progress = name, bundles, plan, conditions, progress
         self.search, self.what = Search(), ("search for the smallest block", new_token())
         self.left = list(product(bundles, plan.threads))
         some = [case for what in self.left for cases in all_cases(plan, *what) for case in cases]
@@ -102,7 +104,7 @@ class _Hunt:
         """Search what is left, over this connection."""
         fewest, folder = min(self.plan.threads), self.plan.output
         self.done |= finished(folder, self.done)
-        with visit(connection, self.what, self.bundles, fewest, folder, self.conditions, self.report) as there:
+        with visit(connection, self.what, self.bundles, fewest, folder, self.conditions, self.progress) as there:
             many = without_cores(self.name, (threads for _, threads in self.left), there.site.facts["cores"])
             self.left = [what for what in self.left if what[1] not in many]
             while self.left:
@@ -137,7 +139,7 @@ class _Hunt:
 
         def tell(detail: str) -> None:
             length = about(case.steps * case.period)
-            self.report(f"{detail} ({length} of audio at most)", round(begun), round(self.expected))
+            self.progress(f"{detail} ({length} of audio at most)", round(begun), round(self.expected))
 
         there.held.check()
         tell(str(case))

@@ -8,29 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...device.errors import AgentError, BoardError, NoSpaceError
-from ...device.releases import Release, install, release_path
-from ...device.runtimes.provision import Site, prepare
+from ...device.session import Session, session
 from ...device.ssh.connection import Connection
-from ...device.turn import Turn, turn
 from ...runtime.bundle import Bundle
-from ..deploy import ensure_proven
-from ..output.console import Report, say
+from ...runtime.progress import Progress
+from ..output.console import say
 from ..results.store import SAMPLES
 from .conditions import Conditions
 
 
 @dataclass(frozen=True)
-class Visit:
-    """A board that is ours: the connection, what is installed there, and under which conditions it is measured."""
+class Visit(Session):
+    """A session under the conditions of a sweep; `refused` is why the board can't stream a bundle, by its digest."""
 
-    connection: Connection
-    site: Site
-    held: Turn
-    conditions: Conditions
-    releases: dict[str, Release] = field(default_factory=dict)
-    """By the bundle's digest."""
+    conditions: Conditions = field(kw_only=True)
     refused: dict[str, AgentError] = field(default_factory=dict)
-    """Why it can't stream a bundle, by digest."""
 
 
 @contextlib.contextmanager
@@ -41,45 +33,41 @@ def visit(
     threads: int,
     folder: Path,
     conditions: Conditions,
-    report: Report,
+    progress: Progress,
 ) -> Iterator[Visit]:
     """Hold the board for as long as the block lasts, with all `bundles` installed there and tried out.
 
     Args:
         connection: to the board.
-        what: what it is held for, and a token, as `device.turn` wants them.
+        what: what it is held for, and a token, as `device.session` wants them.
         bundles: what is measured.
         threads: the fewest that a case wants; `without_cores` tells which are too many.
         folder: of the results: what can't be written is known before it is measured.
         conditions: under which it is measured.
-        report: progress.
+        progress: told how far it is.
 
     Raises:
         BoardError: it has fewer cores than `threads`.
         NoSpaceError, UnreachableError, WheelError, AgentError: it can't be made ready.
     """
-    with turn(connection, what[0], report, token=what[1]) as held:
-        site = prepare(connection, report)
-        cores = site.facts["cores"]
+    with session(connection, what[0], progress, token=what[1]) as found:
+        cores = found.site.facts["cores"]
         if threads > cores:
             raise BoardError(
                 f"{connection.name} has {cores} core(s): {threads} threads would measure nothing but waiting"
             )
         (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
-        there = Visit(connection, site, held, conditions)
-        _install(there, bundles, report)
+        there = Visit(connection, found.site, found.held, conditions=conditions)
+        there.install(bundles, progress)
+        _prove(there, bundles, progress)
         with conditions.tuned(connection):
             yield there
 
 
-def _install(there: Visit, bundles: Sequence[Bundle], report: Report) -> None:
-    """Bring every bundle to the board, and prove there what can be proven."""
-    needed = [there.site.runtime, there.site.runner, *map(release_path, bundles)]
-    for bundle in bundles:
-        there.releases[bundle.digest] = install(there.connection, bundle, report, needed)
+def _prove(there: Visit, bundles: Sequence[Bundle], progress: Progress) -> None:
     for bundle in bundles:
         try:
-            ensure_proven(there.connection, there.site, bundle, there.releases[bundle.digest], report)
+            there.prove(bundle, progress)
         except NoSpaceError:
             raise
         except AgentError as error:

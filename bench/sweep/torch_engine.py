@@ -24,7 +24,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ...runtime.bundle import Bundle, read_bundle
+from ...runtime.bundle import FP32, Bundle, read_bundle
 from ...runtime.denormals import denormals_are_flushed, flush_denormals
 from ...runtime.errors import RunnerError
 from ...runtime.memory import memory
@@ -57,13 +57,13 @@ def module_of(bundle: Bundle) -> dict[str, Any]:
 
     for name, values in product(NAMES, product((True, False), (False, True), (False, True))):
         options = dict(zip(("reverb", "causal", "full_noise"), values, strict=True))
-        if variant_name(name, **options) == bundle.name and bundle.precision == "fp32":
+        if variant_name(name, **options) == bundle.name and bundle.precision == FP32:
             if resolve(name).provenance == bundle.provenance:
                 return {"name": name, "options": options}
             break
     raise EngineError(
         f"{bundle.name} ({bundle.weights}, {bundle.precision}) can't be made again in PyTorch: "
-        "only Tonearm's own models can, in fp32 and with the weights they come with or untrained"
+        f"only Tonearm's own models can, in {FP32} and with the weights they come with or untrained"
     )
 
 

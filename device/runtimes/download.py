@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from ...runtime.progress import Progress
 from ..errors import NoWheelError, WheelError
-from ..progress import Progress
 from .wheels import Platform
 
 POLL_SECONDS = 0.2

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ...runtime.progress import Progress, unwatched
 from ..errors import AgentError, DeviceError, NoWheelError
-from ..progress import Progress
 from ..ssh.connection import Connection, Upload
 from .survey import Survey, advice, platform_of, read_survey, system_runtime
 from .wheelhouse import Wheelhouse
@@ -45,7 +45,7 @@ def runner_name(files: dict[str, bytes]) -> str:
 
 def prepare(
     connection: Connection,
-    progress: Progress = lambda text, done, total: None,
+    progress: Progress = unwatched,
     pins: Sequence[Pin] = PINS,
     wheelhouse: Wheelhouse | None = None,
 ) -> Site:

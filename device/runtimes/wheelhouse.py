@@ -11,9 +11,9 @@ from pathlib import Path
 
 import platformdirs
 
+from ...runtime.progress import Progress
 from ..errors import NoWheelError, WheelError
 from ..locks import exclusive
-from ..progress import Progress
 from .download import download
 from .wheels import Pin, Platform, file_digest
 

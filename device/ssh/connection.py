@@ -18,11 +18,11 @@ from typing import Any
 import paramiko
 
 from ..agent.protocol import ANSWER, CHUNK, PARTS, PROGRESS
+from ..descriptor import REAL
 from ..errors import AgentError, NoSpaceError, UnreachableError
 from .client import BROKEN, open_client
 from .endpoint import CONNECT_SECONDS, Endpoint
 
-SILENCE_SECONDS = 30  # the agent says every two that it works
 DEAD_PEER_SECONDS = 60
 MAXIMUM_HEADER = 1 << 22
 MAXIMUM_FILE = 1 << 30
@@ -52,9 +52,7 @@ class Upload:
 class Connection:
     """An authenticated connection to a board whose host key is known; a context manager."""
 
-    def __init__(
-        self, name: str, endpoint: Endpoint, root: str = "~/.tonearm", silence: float = SILENCE_SECONDS
-    ) -> None:
+    def __init__(self, name: str, endpoint: Endpoint, root: str = "~/.tonearm", silence: float = REAL.silence) -> None:
         """Connect to `endpoint`, which people call `name`; everything we do there stays below `root`.
 
         A board that says nothing for `silence` seconds, and takes nothing, counts as gone.

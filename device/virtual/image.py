@@ -15,9 +15,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...runtime.progress import Progress
 from ..errors import ImageError
 from ..locks import exclusive
-from ..progress import Progress
 from . import rootfs
 
 # History of the recipe; a board's disk is made anew when it changes.

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import platformdirs
 
+from ...runtime.progress import Progress
 from ..errors import BoardError
 from ..locks import exclusive
-from ..progress import Progress
 from ..ssh.client import BROKEN, open_client
 from ..ssh.endpoint import Endpoint
 from . import rootfs

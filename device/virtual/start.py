@@ -9,8 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
+from ...runtime.progress import Progress
 from ..errors import ImageError
-from ..progress import Progress
 from ..runtimes.wheelhouse import Wheelhouse
 from ..runtimes.wheels import PINS, Platform, runtime_name
 from ..ssh.endpoint import Endpoint

@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
 from ...runtime.bundle import PLAIN_NAME, Bundle, Provenance, read_bundle, sha256
 from ...runtime.clip import align, hold_last, lag, padded_frames
 from ...runtime.errors import RunnerError, SignalError
-from ...runtime.parity import TOLERANCE
+from ...runtime.progress import Progress, unwatched
 from ...runtime.stream import TYPES, open_session
 from ..assemble import (
     IR_VERSION,
     VERIFY_BLOCKS,
-    Progress,
     check_folder,
     drop_notes,
     origin_facts,
@@ -28,19 +27,12 @@ from ..assemble import (
     write_files,
 )
 from ..errors import ForeignError, GraphError
+from ..precision import numbers, precision_facts
 from .edges import nested, with_edges
 from .guesses import Tensor
 from .plan import Plan, check_types, free_states, make_plan, read_inputs
 
 GOLDEN_SECONDS, GOLDEN_CALLS = 3, 4096  # at most
-HALF_TOLERANCE = 1e-2  # of full scale: where float16 is rounded is each machine's own
-PRECISIONS: dict[int, str] = {
-    TensorProto.FLOAT: "fp32",
-    TensorProto.DOUBLE: "fp64",
-    TensorProto.FLOAT16: "fp16",
-    TensorProto.INT8: "int8",
-    TensorProto.UINT8: "int8",
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ def import_graph(
     latency: int = 0,
     constants: Mapping[str, str] | None = None,
     dims: Mapping[str, int] | None = None,
-    progress: Progress = lambda text, done, total: None,
+    progress: Progress = unwatched,
 ) -> Import:
     """Make a bundle of any graph that takes blocks of float signals and gives its states back at every call.
 
@@ -183,15 +175,9 @@ def _settle(model: onnx.ModelProto) -> None:
 
 def _facts(model: onnx.ModelProto, plan: Plan) -> dict[str, Any]:
     ends = (*plan.inputs, *plan.outputs, *plan.states)
-    counts: dict[int, int] = dict.fromkeys(PRECISIONS, 0)
-    for tensor in (tensor for part in nested(model.graph) for tensor in part.initializer):
-        if tensor.data_type in counts:
-            counts[tensor.data_type] += int(np.prod(tensor.dims, dtype=np.int64))
-    half = counts[TensorProto.FLOAT16] or any(one.dtype == "float16" for one in ends)
-    return {
+    counts = numbers(tensor for part in nested(model.graph) for tensor in part.initializer)
+    return precision_facts(counts, any(one.dtype == "float16" for one in ends)) | {
         "hop": plan.hop,
-        "tolerance": HALF_TOLERANCE if half else TOLERANCE,
-        "precision": PRECISIONS[max(counts, key=lambda kind: counts[kind])],
         "inputs": [{"name": one.name, "width": one.size, "noise": False} for one in plan.inputs],
         "outputs": [{"name": one.name, "width": one.size} for one in plan.outputs],
         "states": [{"name": one.name, "shape": list(one.shape), "dtype": one.dtype} for one in plan.states],

@@ -12,7 +12,6 @@ import fcntl
 import functools
 import os
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import platformdirs
 import soundfile
 from numpy.typing import NDArray
 
+from ...runtime.progress import Progress, unwatched
 from ..constants import FLOOR_DB, HOP, SAMPLE_RATE
 from ..errors import RecordingError, how_to_install
 
@@ -37,7 +37,6 @@ CLIPPED = 8  # samples at full scale, one after the other
 PIECE, OVERLAP = 2500, 250
 
 Samples = NDArray[np.float32]
-Report = Callable[[str, int, int], None]
 
 
 def read_recording(path: Path) -> Samples:
@@ -99,12 +98,12 @@ def _longest_run(marked: NDArray[np.bool_]) -> int:
     return int(np.max(edges[1::2] - edges[::2], initial=0))
 
 
-def analyse(samples: Samples, report: Report = lambda text, done, total: None) -> dict[str, Samples]:
+def analyse(samples: Samples, progress: Progress = unwatched) -> dict[str, Samples]:
     """The controls of a recording that `check_recording` has passed.
 
     Args:
         samples: `(samples,)` at 16 kHz.
-        report: progress, in frames.
+        progress: told how far it is, in frames.
 
     Returns:
         `f0_hz` and `loudness_db`, `(frames,)`, one frame for every 64 samples begun. In rests the pitch stays what it
@@ -113,7 +112,7 @@ def analyse(samples: Samples, report: Report = lambda text, done, total: None) -
     Raises:
         RecordingError: without librosa; a message says how it is installed.
     """
-    return {"f0_hz": pitch_hz(samples, report)[0], "loudness_db": loudness_db(samples)}
+    return {"f0_hz": pitch_hz(samples, progress)[0], "loudness_db": loudness_db(samples)}
 
 
 def frame_count(samples: Samples) -> int:
@@ -143,7 +142,7 @@ def _levels(samples: Samples) -> Samples:
     return np.maximum(levels.mean(0), FLOOR_DB).astype(np.float32)
 
 
-def pitch_hz(samples: Samples, report: Report = lambda text, done, total: None) -> tuple[Samples, NDArray[np.bool_]]:
+def pitch_hz(samples: Samples, progress: Progress = unwatched) -> tuple[Samples, NDArray[np.bool_]]:
     """The pitch, `(frames,)`, and where there is one; in rests it stays what it was.
 
     ```
@@ -158,7 +157,7 @@ def pitch_hz(samples: Samples, report: Report = lambda text, done, total: None) 
         stop, heard = min(start + PIECE, frames), max(start - OVERLAP, 0)
         tracked = _tracked(samples[heard * HOP : (stop + OVERLAP) * HOP])
         pitch[start:stop], voiced[start:stop] = (track[start - heard : stop - heard] for track in tracked)
-        report("follow pitch and loudness", stop, frames)
+        progress("follow pitch and loudness", stop, frames)
     return _held(pitch, voiced).astype(np.float32), voiced
 
 

@@ -23,7 +23,7 @@ from ..errors import TrainingError
 from ..families.family import Family
 from ..model import Model
 from .cards import Card, write_card
-from .dataset import DataSet, Phrase, Report
+from .dataset import DataSet, Phrase, Progress
 from .distillation import METHODS, Teacher, distillation_loss, prepare_student
 from .train import Loss, Plan, plain_loss, sound, train, validate
 
@@ -93,7 +93,7 @@ def _file(course: Course, folder: Path) -> Path:
     return file
 
 
-def run(course: Course, plan: Plan, data: DataSet, folder: Path, report: Report) -> tuple[Path, Card]:
+def run(course: Course, plan: Plan, data: DataSet, folder: Path, progress: Progress) -> tuple[Path, Card]:
     """Train, on a GPU if there is one; the file of the weights and their card.
 
     Raises:
@@ -105,9 +105,9 @@ def run(course: Course, plan: Plan, data: DataSet, folder: Path, report: Report)
     model = untrained(course.architecture).to(device)
     teacher = load(*_teacher_file(course, folder)).to(device) if course.method else None
     loss = _loss(course, model, teacher, data)
-    report("listen to the weights it begins with", 0, 1)
+    progress("listen to the weights it begins with", 0, 1)
     before = validate(model, data.validation)
-    done = train(model, data, plan, kept, report, loss, about=_about(course, data, teacher))
+    done = train(model, data, plan, kept, progress, loss, about=_about(course, data, teacher))
     card = Card(
         course.name,
         course.architecture.name,

@@ -20,9 +20,10 @@ import platformdirs
 import soundfile
 
 from ...runtime.clip import UNREADABLE, read_arrays, write_arrays
+from ...runtime.progress import Progress, unwatched
 from ..constants import HOP, SAMPLE_RATE
 from ..errors import DataError, RecordingError
-from ..sound.features import ANALYSIS, RECORDINGS, Report, Samples, analyse, read_recording
+from ..sound.features import ANALYSIS, RECORDINGS, Samples, analyse, read_recording
 from .instruments import INSTRUMENTS, PHRASE_SECONDS
 from .phrases import RECIPE, phrase
 
@@ -57,12 +58,12 @@ class DataSet:
     licence: str
 
 
-def instrument_data(name: str, report: Report, cache: Path | None = None, count: int = PHRASES) -> DataSet:
+def instrument_data(name: str, progress: Progress, cache: Path | None = None, count: int = PHRASES) -> DataSet:
     """An instrument's made-up phrases; they are made once and kept.
 
     Args:
         name: one of `INSTRUMENTS`.
-        report: progress.
+        progress: told how far it is.
         cache: default: the user's.
         count: of phrases, the first seeds'.
 
@@ -75,9 +76,9 @@ def instrument_data(name: str, report: Report, cache: Path | None = None, count:
     files = [folder / f"{name}-{seed:03d}.wav" for seed in range(count)]
     missing = [(name, seed, file) for seed, file in enumerate(files) if not file.is_file()]
     for done, _ in enumerate(parallel(_make, missing)):
-        report(f"play phrases on the {name}", done + 1, len(missing))
+        progress(f"play phrases on the {name}", done + 1, len(missing))
     about = f"{count} phrases of {PHRASE_SECONDS:g} s, {name} of FluidR3_GM played by FluidSynth"
-    return _split(_read(files, cache, report), about, LICENCE)
+    return _split(_read(files, cache, progress), about, LICENCE)
 
 
 def _make(job: tuple[str, int, Path]) -> None:
@@ -98,7 +99,7 @@ def _write_whole(file: Path, write: Callable[[Path], None]) -> None:
         part.unlink(missing_ok=True)
 
 
-def folder_data(folder: Path, report: Report, cache: Path | None = None) -> DataSet:
+def folder_data(folder: Path, progress: Progress, cache: Path | None = None) -> DataSet:
     """All .wav and .flac files of a folder, cut into phrases of eight seconds.
 
     Raises:
@@ -112,14 +113,14 @@ def folder_data(folder: Path, report: Report, cache: Path | None = None) -> Data
         raise DataError(
             f"{folder} holds no .wav or .flac files: give a folder of recordings, mono, at {SAMPLE_RATE} Hz"
         )
-    phrases = _read(files, cache or cache_folder(), report, folder)
+    phrases = _read(files, cache or cache_folder(), progress, folder)
     seconds = sum(len(p.audio) for p in phrases) / SAMPLE_RATE
     return _split(phrases, f"{len(files)} recordings, {seconds:.0f} s, of {folder.name}", "not known")
 
 
 def read_phrases(files: Iterable[Path], cache: Path | None = None) -> list[Phrase]:
     """The phrases of some recordings, analysed."""
-    return _read(list(files), cache or cache_folder(), lambda text, done, total: None)
+    return _read(list(files), cache or cache_folder(), unwatched)
 
 
 def cache_folder() -> Path:
@@ -127,7 +128,7 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("tonearm"))
 
 
-def _read(files: list[Path], cache: Path, report: Report, root: Path | None = None) -> list[Phrase]:
+def _read(files: list[Path], cache: Path, progress: Progress, root: Path | None = None) -> list[Phrase]:
     """Check and cut all files, then analyse every phrase: a bad file is found before any time is spent.
 
     What is there twice is read once: its copy could be among what judges the model that learned from it.
@@ -137,11 +138,11 @@ def _read(files: list[Path], cache: Path, report: Report, root: Path | None = No
         name = str(file.relative_to(root).with_suffix("")) if root else file.stem
         for start, audio in _pieces(file):
             pieces.setdefault(_key(audio), (f"{name}@{start:g}s", audio))
-        report("read the recordings", done + 1, len(files))
+        progress("read the recordings", done + 1, len(files))
     found = []
     for phrase_ in parallel(functools.partial(_analysed, cache), list(pieces.values())):
         found.append(phrase_)
-        report("follow pitch and loudness", len(found), len(pieces))
+        progress("follow pitch and loudness", len(found), len(pieces))
     return found
 
 

@@ -23,12 +23,13 @@ from torch import Tensor
 
 from ...export.streaming import Signals, first_states, render
 from ...runtime.clip import uniform_noise
+from ...runtime.progress import Progress
 from ..constants import HOP, SAMPLE_RATE
 from ..errors import TrainingError
 from ..families.controls import scale_f0, scale_loudness
 from ..families.family import Family
 from ..sound.spectral import multi_scale_spectral
-from .dataset import DataSet, Phrase, Report
+from .dataset import DataSet, Phrase
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.01
@@ -87,7 +88,7 @@ def train(
     data: DataSet,
     plan: Plan,
     file: Path,
-    report: Report,
+    progress: Progress,
     loss: Loss = plain_loss,
     about: str = "",
     keep_seconds: float = KEEP_SECONDS,
@@ -99,7 +100,7 @@ def train(
         data: what to learn from; `loss` gets the numbers of its phrases in `Batch.phrases`.
         plan: how long, on what clips.
         file: where the run is kept.
-        report: progress.
+        progress: told how far it is.
         loss: of a batch and of the model's parts, `audio (batch, samples)` among them.
         about: what the run is about; a kept one about something else is not gone on with.
         keep_seconds: how much can be lost when it is stopped.
@@ -128,7 +129,7 @@ def train(
             _set_training(model)
         text = f"MSS {np.mean(so_far.losses[-50:]):.2f}" + _last(so_far.validation)
         try:
-            report(text, step + 1, plan.steps)
+            progress(text, step + 1, plan.steps)
         finally:  # an interruption between two steps loses none
             if sys.exc_info()[0] or time.monotonic() - kept >= keep_seconds or step + 1 == plan.steps:
                 kept = time.monotonic()

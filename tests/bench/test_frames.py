@@ -19,10 +19,16 @@ from hypothesis import strategies as st
 from made_results import PERIOD, entry, made_arrays, measured, packed, samples, telemetry
 from tonearm.bench import load
 from tonearm.bench.errors import ResultsError
-from tonearm.bench.results.columns import CASE_COLUMNS, COLUMNS, POOLED_COLUMNS, STEP_COLUMNS, TELEMETRY_COLUMNS
+from tonearm.bench.results.columns import (
+    CASE_COLUMNS,
+    COLUMNS,
+    POOLED_COLUMNS,
+    STEP_COLUMNS,
+    TELEMETRY_COLUMNS,
+    case_row,
+)
 from tonearm.bench.results.frames import Results
 from tonearm.bench.results.pooling import Run
-from tonearm.bench.results.rows import case_row
 from tonearm.bench.results.store import CASES, SAMPLES, append, finished
 from tonearm.bench.stats.step_times import summarise
 

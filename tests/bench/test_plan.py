@@ -14,6 +14,7 @@ from tonearm.bench.stats.step_times import steps_needed
 from tonearm.bench.sweep.cases import Case
 from tonearm.bench.sweep.estimate import Estimate
 from tonearm.bench.sweep.plan import Plan, cases_of, check_plan, of_precisions, read_plan, steps_of
+from tonearm.device.descriptor import BUILT_IN, REAL
 from tonearm.models.catalogue import resolve
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.errors import BundleError
@@ -121,18 +122,18 @@ def test_a_virtual_board_is_measured_once_back_to_back_and_a_real_one_both_ways(
 
 @given(rate=st.sampled_from([8_000, 16_000, 44_100, 48_000]), block=st.integers(1, 1 << 16))
 def test_the_repeats_together_have_steps_enough_for_their_percentiles(rate: int, block: int) -> None:
-    assert 3 * steps_of(Plan(), rate, block, "burst", False) >= steps_needed(99.9)
-    paced = steps_of(Plan(), rate, block, "paced", False)
+    assert 3 * steps_of(Plan(), rate, block, "burst", REAL) >= steps_needed(99.9)
+    paced = steps_of(Plan(), rate, block, "paced", REAL)
     assert 3 * paced >= steps_needed(99)
     assert paced * block >= 10 * rate
 
 
 def test_steps_or_seconds_decide_for_both_modes_and_every_board() -> None:
     for mode in ("burst", "paced"):
-        for virtual in (False, True):
-            assert steps_of(Plan(steps=5), RATE, 64, mode, virtual) == 5
-            assert steps_of(Plan(seconds=1), RATE, 100, mode, virtual) == 160
-            assert steps_of(Plan(seconds=0.0001), RATE, 4096, mode, virtual) == 1
+        for kind in (REAL, *BUILT_IN.values()):
+            assert steps_of(Plan(steps=5), RATE, 64, mode, kind) == 5
+            assert steps_of(Plan(seconds=1), RATE, 100, mode, kind) == 160
+            assert steps_of(Plan(seconds=0.0001), RATE, 4096, mode, kind) == 1
 
 
 def test_a_block_that_a_bundle_does_not_have_is_refused(golden_bundle: Bundle) -> None:

@@ -7,8 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from tonearm.device.boards import board, check_virtual, find_endpoint
-from tonearm.device.boardsfile import boards_file, is_virtual, read_boards
+from tonearm.device.boards import board, check_startable, find_endpoint
+from tonearm.device.boardsfile import boards_file, read_boards
+from tonearm.device.descriptor import descriptor
 from tonearm.device.errors import UnknownBoardError
 from tonearm.device.loopback import serve
 from tonearm.device.ssh.endpoint import Endpoint, Way
@@ -118,10 +119,10 @@ def test_a_file_that_is_not_text_is_named() -> None:
 
 def test_only_virtual_boards_are_started_and_stopped() -> None:
     names = ("virtual", "virtual-2", "loopback", "virtually", "pi")
-    assert [name for name in names if is_virtual(name)] == ["virtual", "virtual-2"]
-    check_virtual("virtual-2")
+    assert [name for name in names if descriptor(name).is_startable] == ["virtual", "virtual-2"]
+    check_startable("virtual-2")
     with pytest.raises(UnknownBoardError, match="'pi' is not started or stopped from here"):
-        check_virtual("pi")
+        check_startable("pi")
 
 
 def test_a_board_of_boards_toml_with_a_known_host_key_is_reached(tmp_path: Path) -> None:

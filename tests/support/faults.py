@@ -43,15 +43,16 @@ from fault_boards import (
     signalled,
 )
 from openssh import free_port, power_off, start
-from tonearm.bench.output.console import Report, err, out
+from tonearm.bench.output.console import err, out
 from tonearm.bench.output.tables import Table
 from tonearm.bench.results.store import read_cases
 from tonearm.bench.sweep.plan import Plan
 from tonearm.bench.sweep.run import sweep
-from tonearm.device.boards import LOOPBACK
+from tonearm.device.descriptor import LOOPBACK
 from tonearm.device.errors import DeviceError, NoSpaceError
 from tonearm.device.ssh.connection import Connection
 from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.progress import Progress
 
 MANY = 20
 TIME_OF_A_DEPLOY = 3.0  # seconds, about
@@ -167,7 +168,7 @@ def restarted(board: Board, seed: int) -> None:
         power_off(servers.pop())
         servers.append(start(board.folder, port))
 
-    def reach(name: str, report: Report) -> Connection:
+    def reach(name: str, progress: Progress) -> Connection:
         return Connection(name, replace(board.endpoint, port=port))
 
     thread = threading.Thread(target=power_cut)

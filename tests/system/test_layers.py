@@ -31,7 +31,7 @@ ROOMS = {
     "bench.parser": {"bench"},
     "bench.commands": {"bench", "bench.compare", "bench.output", "bench.report", "bench.results", "bench.sweep"},
     "device.agent": set(),
-    "device.ssh": {"device"},
+    "device.ssh": {"device", "device.agent"},
     "device.doctor": {"device", "device.ssh"},
     "device.runtimes": {"device", "device.ssh"},
     "device.virtual": {"device", "device.runtimes", "device.ssh"},
@@ -45,13 +45,14 @@ ROOMS = {
 # What the modules of a folder that are in no room may import of its rooms; those that put all together may import any.
 BESIDE_ROOMS = {
     "bench": {"bench.output"},
-    "device": {"device.runtimes", "device.ssh", "device.virtual"},
+    "device": {"device.agent", "device.runtimes", "device.ssh", "device.virtual"},
     "export": set(),
     "models": {"models.families", "models.files"},
 }
 ALL_ROOMS = {"bench/__init__.py", "bench/cli.py", "bench/demo.py"}
 # Of a folder that is not its own, a folder may import this alone: models know the convention, not the exporter.
-ONLY = {("models", "export"): "export.streaming"}
+# And of the agent, the host knows what both say to each other.
+ONLY = {("models", "export"): "export.streaming", ("device", "device.agent"): "device.agent.protocol"}
 
 
 def declared() -> set[str]:
@@ -102,7 +103,8 @@ def is_allowed(file: str, module: str) -> bool:
     if mine == its or (file in ALL_ROOMS and folder == other):
         return True
     if folder == other:
-        return its in (ROOMS[mine] if mine in ROOMS else BESIDE_ROOMS[folder])
+        only = ONLY.get((folder, its), its)
+        return its in (ROOMS[mine] if mine in ROOMS else BESIDE_ROOMS[folder]) and f"{module}.".startswith(f"{only}.")
     only = ONLY.get((folder, other), other)
     return mine != "device.agent" and other in SIBLINGS[folder] and f"{module}.".startswith(f"{only}.")
 

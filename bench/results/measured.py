@@ -1,4 +1,4 @@
-"""A case's row: what its columns (`columns.COLUMNS`) are made of, from what the board recorded."""
+"""A case as its board recorded it: what the columns of its row are made of."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ..errors import ResultsError
 from ..stats.step_times import lateness, missed, steps_needed, summarise, ticks, xruns
 from ..terms import BUFFERS, BURST, INSTRUCTIONS, ONNXRUNTIME, PACED
-from .column_spec import number, text, whole
-from .columns import COLUMNS
+from .fields import number, text, whole
 from .samples import Arrays
 
 
@@ -26,17 +25,6 @@ def refusing(case: dict[str, Any]) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ResultsError(f"case {case.get('id')} is no result: {error!r}") from error
-
-
-def case_row(case: dict[str, Any], samples: Arrays) -> dict[str, Any]:
-    """A case's row, by `CASE_COLUMNS`, as if there were no other (`superseded` is False).
-
-    Raises:
-        ResultsError: the case is none, or its samples are not those of it.
-    """
-    with refusing(case):
-        measured = Measured(case, [samples])
-        return {column.name: column.of(measured) for column in COLUMNS if column.of}
 
 
 class Measured:
