@@ -221,8 +221,8 @@ def stuttering_index(wheel: Path) -> Iterator[tuple[str, threading.Event]]:
 FETCH = """
 import sys
 from pathlib import Path
-from tonearm.device.wheelhouse import Wheelhouse
-from tonearm.device.wheels import Pin, Platform
+from tonearm.device.runtimes.wheelhouse import Wheelhouse
+from tonearm.device.runtimes.wheels import Pin, Platform
 told = lambda text, done, total: print(text, done, total, flush=True)
 house = Wheelhouse(Path(sys.argv[1]), ["--index-url", sys.argv[2], "--no-cache-dir"])
 house.fetch(Pin("1.0", "1.0", range(99)), Platform("aarch64", (3, 11), 36), told)

@@ -433,7 +433,7 @@ def test_a_manifest_does_not_make_a_folder_of_something_else_a_bundle(small: Exp
         folder.mkdir()
         (folder / "manifest.json").write_text(manifest)
         (folder / "index.html").write_text("hello")
-        with pytest.raises(ExportError, match="no bundle"):
+        with pytest.raises(ExportError, match="is not a bundle"):
             export(OnePole(), folder, (HOP,))
         assert (folder / "index.html").read_text() == "hello"
 

@@ -210,7 +210,7 @@ def test_a_recording_of_another_form_is_refused_with_the_command_that_converts_i
     assert command == ["ffmpeg", "-i", str(path), "-ac", "1", "-ar", "16000", "it's my take-16000.wav"]
 
 
-ANALYSE = "import numpy; from tonearm.models.features import analyse; analyse(numpy.zeros(16_000, numpy.float32))"
+ANALYSE = "import numpy; from tonearm.models.sound.features import analyse; analyse(numpy.zeros(16_000, numpy.float32))"
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ def test_the_kept_figures_are_the_models(name: str) -> None:
 def test_the_catalogue_the_cards_and_the_figures_are_read_without_what_training_needs() -> None:
     code = (
         "import sys\n"
-        "from tonearm.models import cards, catalogue, footprint\n"
+        "from tonearm.models import catalogue, footprint\nfrom tonearm.models.training import cards\n"
         "footprint.read_footprints()\n"
         "[cards.read_card(m.checkpoint.with_suffix('.json')) for m in catalogue.TRAINED.values()]\n"
         "print(*{name.split('.')[0] for name in sys.modules})"

@@ -103,7 +103,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was_before(tmp_pat
 
     seen: list[str] = []
     with pytest.raises(
-        TrainingError, match=r"the loss or its gradient is nan at step 3: .*0\.run holds the run as it was before"
+        TrainingError, match=r"the loss or its gradient is nan at step 3: .*0\.run holds the run before that step"
     ):
         train(tiny(), DATA, PLAN, tmp_path / "0.run", lambda *what: seen.append(what[0]), breaks, keep_seconds=0)
     kept = torch.load(tmp_path / "0.run", weights_only=True)

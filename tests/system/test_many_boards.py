@@ -323,7 +323,7 @@ def test_ctrl_c_ends_all_boards_and_each_has_its_line_in_the_terminal(
     text = b"".join(seen).decode()
     for name in boards:
         assert f"\n{name}" in text.replace("\x1b[2K", "").replace("\r", "\n")
-    assert "interrupted: what was finished is kept" in text.splitlines()[-1]
+    assert text.splitlines()[-1].startswith("Interrupted. Finished results are kept")
     assert "Traceback" not in text and "went away" not in text and "failed" not in text
     wait_until_idle(boards)
 
@@ -348,7 +348,7 @@ def test_an_interruption_while_a_password_is_asked_for_leaves_a_terminal_that_sh
     terminal, other_end = pty.openpty()
     script = """
 import sys, termios
-from tonearm.bench.console import terminal_as_it_was
+from tonearm.bench.output.console import terminal_as_it_was
 with terminal_as_it_was():
     silent = termios.tcgetattr(sys.stdin)
     silent[3] &= ~termios.ECHO
