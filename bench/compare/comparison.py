@@ -148,7 +148,7 @@ def table(comparison: Comparison, costs: pandas.DataFrame | None = None) -> pand
 
     Columns: `model`, `weights`, `decoder`, `synth`, `reverb` (parameters), `decoder_mmacs`, `synth_mmacs`,
     `reverb_mmacs` (million multiply-accumulates a second of audio), the numbers of `Comparison.scores` as means over
-    the phrases, each with its standard deviation as `..._sd`, `phrases` (how many), and `compare_costs.COLUMNS`.
+    the phrases, each with its standard deviation as `..._sd`, `phrases` (how many), and `costs.COLUMNS`.
     """
     rows = []
     for entry in comparison.entries:

@@ -42,7 +42,7 @@ INTERVALS = f"intervals: 95 %, of {REPEATS} runs or more; of p99.9 at least 90 %
 
 
 def cost_tables(labels: Sequence[str], costs: Sequence[Row]) -> list[Table]:
-    """A table for each board, a column for each model, of the rows of `compare_costs.block_costs`."""
+    """A table for each board, a column for each model, of the rows of `costs.block_costs`."""
     boards = dict.fromkeys(row["board"] for row in costs)
     return [_table(board, labels, [row for row in costs if row["board"] == board]) for board in boards]
 

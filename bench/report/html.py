@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..output.page import write_page
-from ..terms import TIME
-from .board import Board, sections
-from .full_tables import full_tables
+from ..output.tables import Table
+from ..results.column_spec import NONE, Column
+from ..results.columns import COLUMNS, PAGE_TABLES
+from ..terms import INSTRUCTIONS, TIME
+from .board import Board, Row, sections
 from .notes import granted, refused, unmeasured
 from .parts.cost import cost
 from .parts.memory import memory
@@ -70,3 +73,24 @@ def fingerprint(board: Board) -> dict[str, str]:
         "hostname": first["hostname"],
     }
     return {name: text.strip(" ,") for name, text in found.items() if text.strip(" ,")}
+
+
+def full_tables(board: Board) -> list[Table]:
+    """Tables of all cases; columns that are empty throughout are left out."""
+    made = [_table(title, board) for title in PAGE_TABLES]
+    return [table for table in made if len(table.headings) > 1]
+
+
+def _table(title: str, board: Board) -> Table:
+    found = {
+        column.titled(board.clock == INSTRUCTIONS): _cells(column, board.cases)
+        for column in COLUMNS
+        if column.table == title
+    }
+    found = {heading: cells for heading, cells in found.items() if set(cells) != {NONE}}
+    names = [row["name"] for row in board.cases]
+    return Table(title, ["case", *found], list(zip(names, *found.values(), strict=True)))
+
+
+def _cells(column: Column, rows: Sequence[Row]) -> list[str]:
+    return [column.cell(row) if column.cell else column.figure(row[column.name]) for row in rows]

@@ -20,7 +20,7 @@ from ..output.console import one_line, say
 from ..results.samples import Arrays, read_samples
 from ..results.store import SAMPLES, append
 from ..terms import BURST, ONNXRUNTIME, TORCH
-from .session import Visit
+from .session import ReadyBoard
 from .torch_engine import measure_here, torch_version
 
 SLOWEST_RTF = 50  # a case slower than that is taken to hang
@@ -62,7 +62,7 @@ class Case:
         return self.block / self.bundle.sample_rate
 
 
-def identity(there: Visit, case: Case) -> str:
+def identity(there: ReadyBoard, case: Case) -> str:
     """What makes two measurements the same one: the board, its software, the graph, the engine and the request."""
     site, name = there.site, there.connection.name
     facts = {key: site.facts[key] for key in ("hostname", "model", "cpu", "cores", "kernel", "python")}
@@ -87,7 +87,7 @@ def _files_of(bundle: Bundle, block: int) -> set[str]:
     return {*bundle.files} - {*bundle.graphs.values()} | {bundle.graphs[block]}
 
 
-def _request(there: Visit, case: Case) -> dict[str, Any]:
+def _request(there: ReadyBoard, case: Case) -> dict[str, Any]:
     kind = descriptor(there.connection.name)
     return {
         "task": "measure",
@@ -106,7 +106,7 @@ def _request(there: Visit, case: Case) -> dict[str, Any]:
 
 
 def measure(
-    there: Visit, case: Case, folder: Path, cooldown: dict[str, Any] | None = None, profile: bool = False
+    there: ReadyBoard, case: Case, folder: Path, cooldown: dict[str, Any] | None = None, profile: bool = False
 ) -> Arrays:
     """Measure a case in a fresh process; its result is on disk when this returns.
 
@@ -156,7 +156,7 @@ def check_answer(case: Case, request: dict[str, Any], record: dict[str, Any], st
         raise AgentError(printable(f"{case}: the runner did something else than it was asked: {', '.join(wrong)}"))
 
 
-def _run(there: Visit, case: Case, request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], bytes]:
+def _run(there: ReadyBoard, case: Case, request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], bytes]:
     """The record and the file of samples."""
     if case.engine == TORCH:
         return measure_here(case.bundle, request, deadline)
@@ -164,7 +164,7 @@ def _run(there: Visit, case: Case, request: dict[str, Any], deadline: float) -> 
     return record, files[request["samples"]]
 
 
-def _profile(there: Visit, case: Case, deadline: float) -> dict[str, Any] | None:
+def _profile(there: ReadyBoard, case: Case, deadline: float) -> dict[str, Any] | None:
     from .profile import profile_case
 
     release = there.releases[case.bundle.digest]
@@ -176,12 +176,12 @@ def _profile(there: Visit, case: Case, deadline: float) -> dict[str, Any] | None
         return None
 
 
-def kept(there: Visit, case: Case, folder: Path) -> Arrays:
+def kept(there: ReadyBoard, case: Case, folder: Path) -> Arrays:
     """The arrays of a case that has been measured before."""
     return read_arrays(folder / SAMPLES / f"{identity(there, case)}.npz")
 
 
-def _entry(there: Visit, case: Case, record: dict[str, Any]) -> dict[str, Any]:
+def _entry(there: ReadyBoard, case: Case, record: dict[str, Any]) -> dict[str, Any]:
     """The line of the results."""
     bundle, name = case.bundle, there.connection.name
     return {

@@ -26,7 +26,7 @@ from .conditions import Conditions
 from .estimate import Estimate
 from .plan import Plan, cases_of, check_plan
 from .reconnect import PATIENCE, with_patience
-from .session import Visit, check_there, visit, without_cores
+from .session import ReadyBoard, check_there, ready_board, without_cores
 
 IN_A_ROW = 3  # cases that fail one after the other: then it is the board that can't
 LOSSES = 2  # of the board during one case: then it is the case that brings it down
@@ -167,14 +167,14 @@ class _Tour:
         bundles = list({case.bundle.digest: case.bundle for case in left}.values())
         threads = min((case.threads for case in left), default=1)
         folder, conditions = self.plan.output, self.conditions
-        with visit(connection, self.what, bundles, threads, folder, conditions, self.progress) as there:
+        with ready_board(connection, self.what, bundles, threads, folder, conditions, self.progress) as there:
             self.tally.leave_out(there.site.facts["cores"])
             for bundle in bundles:
                 if bundle.digest in there.refused:
                     self.tally.refused(bundle, there.refused[bundle.digest])
             self._measure_all(there, self._todo(there))
 
-    def _todo(self, there: Visit) -> list[Case]:
+    def _todo(self, there: ReadyBoard) -> list[Case]:
         self.whole, left = finished(self.plan.output, self.whole), self.tally.left()
         todo = [case for case in left if identity(there, case) not in self.whole]
         self.tally.kept = len(left) - len(todo)
@@ -182,7 +182,7 @@ class _Tour:
             self._find_profiles(there, left, todo)
         return todo
 
-    def _find_profiles(self, there: Visit, left: list[Case], todo: list[Case]) -> None:
+    def _find_profiles(self, there: ReadyBoard, left: list[Case], todo: list[Case]) -> None:
         """Which profiles are there already; those of cases that are not measured now can't be had any more."""
         lines = {line["id"] for line in read_cases(self.plan.output) if "profile" in line}
         self.profiled |= {_profile_of(case) for case in left if identity(there, case) in lines}
@@ -192,7 +192,7 @@ class _Tour:
         for case in missing.values():
             say(f"{case}: no profile, for its case was there already; measure into another folder with -o")
 
-    def _measure_all(self, there: Visit, todo: list[Case]) -> None:
+    def _measure_all(self, there: ReadyBoard, todo: list[Case]) -> None:
         expected = self.estimate.seconds(todo)
         if expected > WORTH_TELLING:
             say(f"{self.tally.name}: {len(todo)} cases, about {about(expected)}")
@@ -200,7 +200,7 @@ class _Tour:
             there.held.check()
             self._try(there, case, todo[index:])
 
-    def _try(self, there: Visit, case: Case, todo: list[Case]) -> None:
+    def _try(self, there: ReadyBoard, case: Case, todo: list[Case]) -> None:
         """Measure the first of `todo`."""
         try:
             seconds = self._measure(there, case, todo)
@@ -225,7 +225,7 @@ class _Tour:
             self.logged = now
             say_without_bars(f"{self.tally.name}: {ended} of {total} cases, about {about(expected)} left")
 
-    def _measure(self, there: Visit, case: Case, todo: list[Case]) -> float:
+    def _measure(self, there: ReadyBoard, case: Case, todo: list[Case]) -> float:
         """How many seconds it took."""
         expected = self.estimate.seconds(todo)
 

@@ -30,7 +30,7 @@ from .estimate import Estimate
 from .plan import Plan
 from .reconnect import PATIENCE, with_patience
 from .run import Swept
-from .session import Visit, check_there, visit, without_cores
+from .session import ReadyBoard, check_there, ready_board, without_cores
 from .smallest_block import SECONDS, Found, all_cases, find
 
 HEADINGS = ("model", "threads", "smallest block", "block ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
@@ -104,14 +104,14 @@ class _Hunt:
         """Search what is left, over this connection."""
         fewest, folder = min(self.plan.threads), self.plan.output
         self.done |= finished(folder, self.done)
-        with visit(connection, self.what, self.bundles, fewest, folder, self.conditions, self.progress) as there:
+        with ready_board(connection, self.what, self.bundles, fewest, folder, self.conditions, self.progress) as there:
             many = without_cores(self.name, (threads for _, threads in self.left), there.site.facts["cores"])
             self.left = [what for what in self.left if what[1] not in many]
             while self.left:
                 self._search(there, *self.left[0])
                 self.left.pop(0)
 
-    def _search(self, there: Visit, bundle: Bundle, threads: int) -> None:
+    def _search(self, there: ReadyBoard, bundle: Bundle, threads: int) -> None:
         try:
             if bundle.digest in there.refused:
                 raise there.refused[bundle.digest]
@@ -127,7 +127,7 @@ class _Hunt:
         else:
             self.search.found.append(found)
 
-    def _measure(self, there: Visit, case: Case) -> Mapping[str, np.ndarray]:
+    def _measure(self, there: ReadyBoard, case: Case) -> Mapping[str, np.ndarray]:
         """A case's arrays, from the results where they are there."""
         mine, begun = identity(there, case), self.spent
         is_known = mine in self.counted

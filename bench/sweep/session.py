@@ -18,7 +18,7 @@ from .conditions import Conditions
 
 
 @dataclass(frozen=True)
-class Visit(Session):
+class ReadyBoard(Session):
     """A session under the conditions of a sweep; `refused` is why the board can't stream a bundle, by its digest."""
 
     conditions: Conditions = field(kw_only=True)
@@ -26,7 +26,7 @@ class Visit(Session):
 
 
 @contextlib.contextmanager
-def visit(
+def ready_board(
     connection: Connection,
     what: tuple[str, str],
     bundles: Sequence[Bundle],
@@ -34,7 +34,7 @@ def visit(
     folder: Path,
     conditions: Conditions,
     progress: Progress,
-) -> Iterator[Visit]:
+) -> Iterator[ReadyBoard]:
     """Hold the board for as long as the block lasts, with all `bundles` installed there and tried out.
 
     Args:
@@ -57,14 +57,14 @@ def visit(
                 f"{connection.name} has {cores} core(s): {threads} threads would measure nothing but waiting"
             )
         (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
-        there = Visit(connection, found.site, found.held, conditions=conditions)
+        there = ReadyBoard(connection, found.site, found.held, conditions=conditions)
         there.install(bundles, progress)
         _prove(there, bundles, progress)
         with conditions.tuned(connection):
             yield there
 
 
-def _prove(there: Visit, bundles: Sequence[Bundle], progress: Progress) -> None:
+def _prove(there: ReadyBoard, bundles: Sequence[Bundle], progress: Progress) -> None:
     for bundle in bundles:
         try:
             there.prove(bundle, progress)

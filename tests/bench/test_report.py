@@ -20,8 +20,7 @@ from tonearm.bench.output.numbers import duration, percent
 from tonearm.bench.output.page import write_page
 from tonearm.bench.output.tables import Bold, Table
 from tonearm.bench.report.board import Board, sections
-from tonearm.bench.report.full_tables import full_tables
-from tonearm.bench.report.html import write_html
+from tonearm.bench.report.html import full_tables, write_html
 from tonearm.bench.report.markdown import markdown
 from tonearm.bench.report.notes import notes, unmeasured
 from tonearm.bench.report.slow_steps import worst
