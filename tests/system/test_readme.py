@@ -61,9 +61,9 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 
 def written_commands(page: Path) -> list[list[str]]:
-    """The lines `tonearm ...` of a page's blocks, as words."""
+    """The lines `tonearm ...` of a page's blocks, up to a pipe, as words."""
     lines = [line for block in blocks(page, "", "console", "sh") for line in block.splitlines()]
-    found = [line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?tonearm ", line)]
+    found = [line.removeprefix("$ ").split(" | ")[0] for line in lines if re.match(r"(\$ )?tonearm ", line)]
     return [shlex.split(line, comments=True)[1:] for line in found]
 
 
