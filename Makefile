@@ -14,7 +14,7 @@ PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-
 TEST_PACKAGES := fluidsynth fluid-soundfont-gm openssh-server chromium zsh fish
 TORCH := torch==2.13.0
 # A process for each processor, each with torch in half a gigabyte; what more than four would gain is not known.
-SHARED := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+SHARED := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test benchmark format clean
 

@@ -24,17 +24,10 @@ BLOCKS = (64, 256)
 CACHE = platformdirs.user_cache_path()
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of processes that share the tests each takes whole files, whose fixtures are then made once; slow ones first.
-
-    There is one virtual board for a person, so all tests of it are one group.
-    """
+    """Files with slow tests come first, so that no process is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    for item in items:
-        group = "virtual" if item.get_closest_marker("virtual") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
