@@ -192,7 +192,7 @@ def ensure_bundle(
         bundle = read_bundle(Path(what))
         return bundle, f"{bundle.name}: {bundle.weights}"
     if ":" in what:
-        raise BenchError(f"{what} is not exported yet: run tonearm export {what}, then name the folder that it makes")
+        raise BenchError(f"{what} is not exported yet: run tonearm export {what}, then pass the resulting folder")
     target = folder / what
     bundle = _exported(target)
     if bundle and what not in NAMES:

@@ -36,7 +36,7 @@ def read_controls(path: Path, bundle: Bundle, progress: Progress = unwatched) ->
     if path.suffix.lower() not in readers:
         raise ControlsError(f"{path}: controls are read from {', '.join(readers)}, not from {path.suffix or 'this'}")
     if not path.is_file():
-        raise ControlsError(f"{path} is not there")
+        raise ControlsError(f"there is no file {path}")
     given = readers[path.suffix.lower()](path)
     names = [signal.name for signal in bundle.inputs]
     try:
@@ -146,9 +146,7 @@ def remark_on(path: Path, signals: dict[str, np.ndarray]) -> str:
     if loud < SILENT_DB:
         return f"nearly all of it counts as silence (95 % is below {loud:.0f} dB): record it louder"
     if loud - quiet < RANGE_DB:
-        return (
-            f"only {loud - quiet:.0f} dB lie between its soft and its loud parts: noise in its rests is played as notes"
-        )
+        return f"its soft and loud parts are only {loud - quiet:.0f} dB apart: background noise may be played as notes"
     return ""
 
 
@@ -157,7 +155,7 @@ def check_target(path: Path, source: Path) -> None:
     if path.suffix not in (".wav", ".npz"):
         raise ControlsError(f"{path}: sound is written as .wav or .npz")
     if path.resolve() == source.resolve():
-        raise ControlsError(f"{path} is what is to be played: name another file with -o")
+        raise ControlsError(f"{path} is both input and output: name another file with -o")
     path.parent.mkdir(parents=True, exist_ok=True)
 
 

@@ -17,6 +17,7 @@ from .controls import read_controls, write_sound
 from .deploy import deploy, describe
 from .errors import BenchError
 from .output.console import out, say, stage
+from .output.numbers import count
 from .render import render_on
 from .report.html import write_html
 from .report.terminal import terminal_tables
@@ -51,7 +52,7 @@ def demo(name: str, folder: Path) -> None:
     with stage(f"sweep {len(BLOCKS)} block sizes, teacher and student") as progress:
         plan = Plan(blocks=BLOCKS, modes=(BURST,), repeats=1, output=results)
         swept = sweep(name, bundles, plan, progress)
-    say(f"  {swept.measured} cases measured, {swept.kept} were there already in {results}")
+    say(f"  {count(swept.measured, 'case')} measured, {swept.kept} already in {results}")
     check_cases({name: swept})
     measured = load_results(results)
     for part in terminal_tables(measured):

@@ -49,17 +49,17 @@ def deploy_over(connection: Connection, bundle: Bundle, progress: Progress, dead
 
 def describe(name: str, bundle: Bundle, deployed: Deployed) -> str:
     """A line about a deploy."""
-    pushed = f"{deployed.pushed / 1e6:.2f} MB pushed" if deployed.pushed else "0 bytes pushed, all there already"
+    pushed = f"{deployed.pushed / 1e6:.2f} MB uploaded" if deployed.pushed else "nothing to upload"
     return f"{bundle.name} is current on {name} ({deployed.path}): {pushed}; {_proof(name, bundle, deployed.parity)}"
 
 
 def _proof(name: str, bundle: Bundle, parity: list[dict[str, Any]] | None) -> str:
     if parity is None:
-        return "proven before"
+        return "already proven on this board"
     error = max(entry["error"] for entry in parity)
     smoke = ", ".join(_smoke(name, bundle, entry) for entry in parity)
-    unit = "M instructions" if descriptor(name).counts_instructions else "% of its time"
-    return f"differs from its golden vectors by at most {error:.1e} of full scale; a step took, in {unit}: {smoke}"
+    unit = "M instructions" if descriptor(name).counts_instructions else "% of the block's length"
+    return f"differs from its golden vectors by at most {error:.1e} of full scale; time per step, in {unit}: {smoke}"
 
 
 def _smoke(name: str, bundle: Bundle, entry: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from ..device.boards import board
+from ..device.errors import reason_of
 from ..device.ssh.connection import Connection
 from ..runtime.errors import TonearmError
 from ..runtime.progress import Progress
@@ -94,7 +95,7 @@ def at_once(
             except BaseException as error:
                 failed[name] = error
                 if isinstance(error, FAILURES) and not stop.is_set():
-                    say(_named(name, one_line(str(error))))
+                    say(f"{name}: {one_line(reason_of(error))}")
 
         with terminal_as_it_was():
             _run_all([threading.Thread(target=run, args=(name,), daemon=True) for name in names], stop)
@@ -126,10 +127,6 @@ def _expected(names: Sequence[str], failed: Mapping[str, BaseException]) -> dict
         elif error:
             raise error
     return found
-
-
-def _named(name: str, text: str) -> str:
-    return text if text.startswith(name) else f"{name}: {text}"
 
 
 def check(failed: Sequence[str], done: Sequence[str], hint: str = "") -> None:

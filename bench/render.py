@@ -47,4 +47,4 @@ def render_on(
     try:
         return read_arrays(io.BytesIO(files["outputs.npz"]))
     except UNREADABLE as error:
-        raise BenchError(f"{name} sent back no sound: {error!r}") from error
+        raise BenchError(f"{name} sent back something that is not sound: {error!r}") from error

@@ -30,7 +30,7 @@ def _split(target: str) -> tuple[str, str]:
     is_file = module.endswith(".py")
     if is_file or not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise BenchError(
-            f"{target} is no name of a module and a function in it: for build() in my_module.py, my_module:build"
+            f"{target} is not of the form MODULE:FUNCTION: for build() in my_module.py, write my_module:build"
         )
     return module, attribute
 
@@ -47,7 +47,7 @@ def load_own(target: str) -> StreamingModule:
     built = _called(_attribute(_imported(name), attribute), target)
     if not isinstance(built, StreamingModule):
         raise BenchError(
-            f"{target} gives no StreamingModule but something of type {type(built).__name__}: derive it from "
+            f"{target} must return a StreamingModule, not {type(built).__name__}: derive it from "
             "tonearm.export.streaming.StreamingModule"
         )
     return built.eval()
@@ -63,7 +63,7 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
-            raise BenchError(f"no module {name}: neither {here} nor the environment has it") from error
+            raise BenchError(f"no module {name}: it is neither in {here} nor installed") from error
         raise BenchError(f"importing {name} raises {told(error)}") from error
 
 

@@ -69,5 +69,5 @@ def check_startable(name: str) -> None:
     """`UnknownBoardError` unless the board is one that can be started and stopped from here."""
     if not descriptor(name).is_startable:
         raise UnknownBoardError(
-            f"{name!r} is not started or stopped from here; only virtual boards are (virtual, virtual-2)"
+            f"{name!r} can't be started or stopped from here: only virtual boards can (virtual, virtual-2)"
         )

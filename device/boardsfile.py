@@ -75,7 +75,7 @@ def without_entry(name: str) -> str:
         end -= 1  # what stands before the next board belongs to that one
     text = "".join(lines[:start] + lines[end:])
     if not _says(text, left):
-        raise UnknownBoardError(f"{boards_file()} is written in a way of its own: take {name!r} out of it by hand")
+        raise UnknownBoardError(f"{boards_file()} uses TOML that Tonearm can't edit safely: remove [{name}] by hand")
     return text
 
 
@@ -107,7 +107,7 @@ def _says(text: str, boards: dict[str, dict[str, Any]]) -> bool:
 def _write(text: str, boards: dict[str, dict[str, Any]]) -> None:
     """Put `text`, which must mean `boards`, in the file's place in one step; a link to it stays one."""
     if not _says(text, boards):
-        raise UnknownBoardError(f"{boards_file()} is written in a way of its own: change it by hand")
+        raise UnknownBoardError(f"{boards_file()} uses TOML that Tonearm can't edit safely: change it by hand")
     path = boards_file().resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644

@@ -17,7 +17,15 @@ from ..runtime.errors import TonearmError
 
 
 class DeviceError(TonearmError):
-    """Anything that goes wrong between this machine and a board."""
+    """Anything that goes wrong between this machine and a board.
+
+    `reason` is what happened, and `board` the name of the one where it did, if that is known: it stands before the
+    reason in the error's text.
+    """
+
+    def __init__(self, reason: str, *, board: str = "") -> None:
+        super().__init__(f"{board}: {reason}" if board else reason)
+        self.reason, self.board = reason, board
 
 
 class BoardError(DeviceError):
@@ -43,8 +51,8 @@ class HostKeyError(BoardError):
 class AgentError(BoardError):
     """The board answers and can't do what was asked; `kind` tells a program why."""
 
-    def __init__(self, message: str, kind: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, kind: str = "", *, board: str = "") -> None:
+        super().__init__(reason, board=board)
         self.kind = kind
 
 
@@ -62,3 +70,8 @@ class WheelError(DeviceError):
 
 class NoWheelError(WheelError):
     """There are no wheels for this kind of board."""
+
+
+def reason_of(error: Exception) -> str:
+    """What happened, without the board's name, for a line that has it already."""
+    return error.reason if isinstance(error, DeviceError) else str(error)

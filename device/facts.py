@@ -89,18 +89,18 @@ def check_examined(name: str, said: dict[str, Any], asked: float, answered: floa
 
 
 def _nonsense(name: str, error: Exception) -> AgentError:
-    return AgentError(f"{name}: what it says of itself makes no sense: {printable(repr(error))[:300]}")
+    return AgentError(f"it sent facts that make no sense: {printable(repr(error))[:300]}", board=name)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST:
-        raise TypeError(f"no text, but {type(value).__name__}")
+        raise TypeError(f"not a text but {type(value).__name__}")
     return printable(value)
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**64:
-        raise TypeError(f"no count, but {type(value).__name__}")
+        raise TypeError(f"not a whole number from 0 but {type(value).__name__}")
     return value
 
 
@@ -111,20 +111,20 @@ def _limit(value: Any) -> int:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"neither true nor false, but {type(value).__name__}")
+        raise TypeError(f"not true or false but {type(value).__name__}")
     return value
 
 
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not abs(value) < 2**64 or not math.isfinite(value):
-        raise TypeError(f"no number, but {type(value).__name__}")
+        raise TypeError(f"not a number but {type(value).__name__}")
     return float(value)
 
 
 def _list(check: Check, least: int = 0, most: int = _MOST) -> Check:
     def checked(value: Any) -> list[Any]:
         if not isinstance(value, list) or not least <= len(value) <= most:
-            raise TypeError(f"no list of {least} to {most} items, but {type(value).__name__}")
+            raise TypeError(f"not a list of {least} to {most} items but {type(value).__name__}")
         return [check(item) for item in value]
 
     return checked
@@ -133,7 +133,7 @@ def _list(check: Check, least: int = 0, most: int = _MOST) -> Check:
 def _record(needed: dict[str, Check], optional: dict[str, Check]) -> Check:
     def checked(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise TypeError(f"no record, but {type(value).__name__}")
+            raise TypeError(f"not a record but {type(value).__name__}")
         found = {key: _named(key, check, value[key]) for key, check in needed.items()}
         return found | {key: _named(key, check, value[key]) for key, check in optional.items() if key in value}
 

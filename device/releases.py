@@ -88,7 +88,9 @@ def prove(
             for e in record["parity"]
         ]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AgentError(f"{connection.name}: its record of parity makes no sense: {error!r}") from error
+        raise AgentError(
+            f"it sent a record of its proof that makes no sense: {error!r}", board=connection.name
+        ) from error
 
 
 def proof_path(site: Site, release: Release) -> str:
@@ -129,7 +131,7 @@ def releases(connection: Connection) -> dict[str, Any]:
             ],
         }
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AgentError(f"{connection.name}: what it says of its releases makes no sense: {error!r}") from error
+        raise AgentError(f"it sent a list of releases that makes no sense: {error!r}", board=connection.name) from error
 
 
 def rollback(connection: Connection, to: str = "") -> str:
@@ -170,5 +172,5 @@ def run_task(
         request={"format": FORMAT, "bundle": bundle, **request},
     )
     if any(name not in files for name in fetch or []):
-        raise AgentError(f"{connection.name}: the runner wrote no {', '.join(fetch or [])}")
+        raise AgentError(f"the runner wrote no {', '.join(fetch or [])}", board=connection.name)
     return record, files

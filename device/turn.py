@@ -43,7 +43,9 @@ class Turn:
         """`UnreachableError` when the board is not ours any more."""
         if self._channel.closed or self._channel.exit_status_ready():
             name = self._connection.name
-            raise UnreachableError(f"{name}: it was given to another host, for it had not heard of us; try again")
+            raise UnreachableError(
+                "the board was given to another host, as it had heard nothing from this one; try again", board=name
+            )
 
     @contextlib.contextmanager
     def quietly(self, seconds: float) -> Iterator[None]:
@@ -103,6 +105,6 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
         holder, since = (printable(said.get(key)) for key in ("held_by", "for_seconds"))
         if time.monotonic() > deadline:
             raise BusyError(
-                f"{connection.name} is in use by {holder} (for {since} s now); try again when they are done"
+                f"in use by {holder} (for {since} s now); try again when they are done", board=connection.name
             )
         progress(Waiting(f"wait for {connection.name}, in use by {holder}", f" (for {since} s now)"), 0, 0)

@@ -170,7 +170,9 @@ def _manifest(folder: Path) -> bytes:
     try:
         size = path.lstat().st_size
         if path.is_symlink() or not path.is_file() or size > MAX_MANIFEST:
-            raise BundleError(f"{path} is not a manifest: it is no file of at most {MAX_MANIFEST >> 20} MiB")
+            raise BundleError(
+                f"{path} is not a manifest: it must be a regular file of at most {MAX_MANIFEST >> 20} MiB"
+            )
         return path.read_bytes()
     except OSError as error:
         raise BundleError(f"no bundle in {folder}: {error.strerror}") from error

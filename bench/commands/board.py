@@ -63,12 +63,12 @@ def trust(options: argparse.Namespace) -> None:
     endpoint = find_endpoint(options.name)
     with stage(f"look at the host key of {options.name}"):
         trust_host(options.name, endpoint)
-    out.print(f"{options.name}: the host key of {endpoint.known_as} is known", soft_wrap=True)
+    out.print(f"{options.name}: the host key of {endpoint.known_as} is trusted", soft_wrap=True)
 
 
 def _check_real(name: str) -> None:
     if descriptor(name).is_built_in:
-        raise BoardError(f"{name} is built in: its host key is Tonearm's own, and is checked")
+        raise BoardError(f"{name} is a built-in board: Tonearm makes and checks its host key itself")
 
 
 def remove(options: argparse.Namespace) -> None:
@@ -94,7 +94,7 @@ def remove(options: argparse.Namespace) -> None:
         boardsfile.remove_entry(name)
     out.print(f"{name}: {there} removed{', and its entry' if listed else ''}", soft_wrap=True)
     if said.get("left"):
-        say(f"what is not Tonearm's stays there: {', '.join(map(printable, said['left']))}")
+        say(f"files that are not Tonearm's were left there: {', '.join(map(printable, said['left']))}")
 
 
 def _remove_entry(name: str, listed: bool) -> None:
@@ -111,14 +111,14 @@ def _usage(connection: Connection) -> str:
         files = "1 file" if said["count"] == 1 else f"{int(said['count'])} files"
         return f"{printable(said['root'])} ({files}, {int(said['bytes']) / 1e6:.1f} MB)"
     except (KeyError, TypeError, ValueError) as error:
-        raise BoardError(f"{connection.name}: what it says of its files makes no sense: {error!r}") from error
+        raise BoardError(f"it sent a list of files that makes no sense: {error!r}", board=connection.name) from error
 
 
 def _confirm(question: str, yes: bool) -> None:
     """Go on only if the person says so."""
     answer = "y" if yes else ask(question)
     if answer is None:
-        raise BenchError("there is no terminal to ask on; say --yes to remove without being asked")
+        raise BenchError("there is no terminal to ask on; add --yes to remove without being asked")
     if answer.strip().lower() not in ("y", "yes"):
         raise BenchError("nothing was removed")
 

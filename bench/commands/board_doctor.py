@@ -61,9 +61,9 @@ def _restore(name: str) -> None:
         tuned = _tune(connection, progress, restore=True)
     _tell_tuned(tuned)
     if not tuned.settings:
-        out.print("nothing to restore: what --tune changes is gone after a start" if tuned.stale else "not tuned")
+        out.print("nothing to restore: a restart undoes what --tune changes" if tuned.stale else "not tuned")
     if any(setting.refusal for setting in tuned.settings):
-        raise BenchError(f"{name}: not all could be restored")
+        raise BenchError(f"{name}: not everything could be restored")
 
 
 def _tell_tuned(tuned: Tuned) -> None:
@@ -87,7 +87,7 @@ def _tell(findings: list[Finding], not_checked: list[str], name: str) -> None:
     problems = sum(finding.severity == PROBLEM for finding in findings)
     if problems:
         few = "1 thing" if problems == 1 else f"{problems} things"
-        raise BenchError(f"{name}: {few} will spoil a measurement or a deploy; what to do stands beside each")
+        raise BenchError(f"{name}: {few} will spoil a measurement or a deploy; see the fix beside each")
     say("nothing here will spoil a measurement or a deploy")
 
 

@@ -105,7 +105,7 @@ def _clock(facts: Facts) -> str:
     off = facts.get("clock_off_seconds")
     if off is None:
         return NOT_KNOWN
-    return f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} ours" if abs(off) >= 1 else "as ours"
+    return f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's" if abs(off) >= 1 else "as ours"
 
 
 def _disk(facts: Facts) -> Lines:

@@ -34,7 +34,7 @@ def _check_files(options: argparse.Namespace) -> None:
     for name in ("html", "markdown", "csv", "parquet"):
         path = getattr(options, name)
         if path == STANDARD_OUTPUT and name != "markdown":
-            raise BenchError(f"--{name} needs a file's name; only --markdown takes -")
+            raise BenchError(f"--{name} needs a file name; only --markdown takes -")
         if path and not path.parent.is_dir():
             raise BenchError(f"--{name} {path}: there is no folder {path.parent}: make it first")
 

@@ -13,6 +13,7 @@ from ...device.boards import check_name
 from .. import bundles
 from ..errors import ResultsError
 from ..output.console import out, say, stage
+from ..output.numbers import count
 from ..parallel import at_once
 from ..report.terminal import terminal_tables
 from ..results.store import load, read_cases
@@ -72,7 +73,7 @@ def _check_alone(
     for said, where in ((given, ""), (written, ": take that out of the plan's file")):
         unwanted = [field for field in fields if field in said]
         if unwanted:
-            usage(f"{who} decides itself about {', '.join(unwanted)}{where}")
+            usage(f"{who} sets {', '.join(unwanted)} itself{where}")
 
 
 def _bundles(plan: Plan) -> list[Bundle]:
@@ -103,11 +104,11 @@ def _measure(plan: Plan, ready: Sequence[Bundle]) -> None:
     )
     for name, tally in swept.items():
         board = f"{name}: " if len(plan.boards) > 1 else ""
-        say(f"{board}{tally.measured} cases measured, {tally.kept} were there already in {plan.output}")
+        say(f"{board}{count(tally.measured, 'case')} measured, {tally.kept} already in {plan.output}")
     if any(tally.measured or tally.kept for tally in swept.values()):
         found = load(plan.output)
         if older := sum(found.cases["superseded"].tolist()):
-            say(f"{older} older cases in {plan.output} no longer count: Tonearm, the bundle or the request has changed")
+            say(f"{older} older cases in {plan.output} are out of date: Tonearm, the bundle or the request has changed")
         for table in terminal_tables(found):
             out.print(table)
     run.check_cases(swept, failed)
@@ -120,7 +121,7 @@ def _search(plan: Plan, ready: Sequence[Bundle]) -> None:
         lambda name, progress, reach: search.search(name, ready, plan, progress, reach),
     )
     for name, done in searched.items():
-        say(f"{name}: {done.measured} runs measured, {done.kept} were there already in {plan.output}")
+        say(f"{name}: {count(done.measured, 'run')} measured, {done.kept} already in {plan.output}")
         if done.found:
             out.print(search.table(name, done.found), *search.remarks(done.found), sep="\n", soft_wrap=True)
     run.check_cases({name: done.swept() for name, done in searched.items()}, failed)
@@ -128,5 +129,5 @@ def _search(plan: Plan, ready: Sequence[Bundle]) -> None:
 
 def _tell_how_to_go_on(folder: Path) -> None:
     with contextlib.suppress(ResultsError):
-        count = len(read_cases(folder))
-        say(f"{count} finished cases are in {folder} (tonearm report {folder}): the same command again goes on")
+        kept = len(read_cases(folder))
+        say(f"{kept} finished cases are in {folder} (tonearm report {folder}): the same command again goes on")

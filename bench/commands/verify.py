@@ -21,7 +21,7 @@ def verify(options: argparse.Namespace) -> None:
     """Check models link by link, and print the greatest difference of each."""
     bundles = [name for name in options.models if "/" in name or ":" in name]
     if bundles:
-        raise BenchError(f"{bundles[0]}: models are verified by name; a bundle is proven at each first deploy")
+        raise BenchError(f"{bundles[0]}: models are verified by name; a bundle is proven when it is first deployed")
     names = list(MODELS) if options.all else [find(name).name for name in options.models]
     if not names:
         options.usage("name a model, or --all")

@@ -132,7 +132,7 @@ def measure(
     try:
         check_answer(case, request, record, arrays["step_ns"].size)
     except AgentError as error:
-        raise AgentError(f"{there.connection.name}: {error}") from error
+        raise AgentError(error.reason, board=there.connection.name) from error
     more = {
         "cooldown": cooldown,
         "profile": _profile(there, case, deadline) if profile else None,
@@ -153,7 +153,7 @@ def check_answer(case: Case, request: dict[str, Any], record: dict[str, Any], st
     if steps > case.steps or (steps < case.steps and not case.stop_after_misses):
         wrong.append(f"{steps} steps, not {case.steps}")
     if wrong:
-        raise AgentError(printable(f"{case}: the runner did something else than it was asked: {', '.join(wrong)}"))
+        raise AgentError(printable(f"{case}: the runner did not do what it was asked: {', '.join(wrong)}"))
 
 
 def _run(there: ReadyBoard, case: Case, request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], bytes]:

@@ -101,8 +101,8 @@ def check_plan(plan: Plan) -> None:
     """`BenchError` says what can't be measured so."""
     counting = [name for name in plan.boards if descriptor(name).counts_instructions]
     if counting and PACED in plan.modes:
-        why = "its clock counts instructions, so nothing there is on time or late"
-        raise BenchError(f"{counting[0]} can't be paced: {why}; leave it out, or ask for --modes burst")
+        why = f"as the clock of {counting[0]} counts instructions, nothing there is on time or late"
+        raise BenchError(f"--modes paced: {why}; leave the board out, or ask for --modes burst")
     if TORCH not in plan.engines:
         return
     elsewhere = [name for name in plan.boards if name != LOOPBACK]
@@ -122,7 +122,7 @@ def read_plan(path: Path) -> dict[str, Any]:
         raise BenchError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     plan = {key: _value(path, key, value) for key, value in said.items()}
     if "steps" in plan and "seconds" in plan:
-        raise BenchError(f"{path}: steps and seconds: one of them says how long a case is")
+        raise BenchError(f"{path}: steps and seconds both set the length of a case: keep one of them")
     return plan
 
 

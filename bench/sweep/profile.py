@@ -51,7 +51,7 @@ def profile_case(
     try:
         return _checked(record["profile"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AgentError(f"{connection.name}: its profile makes no sense: {error!r}") from error
+        raise AgentError(f"its profile makes no sense: {error!r}", board=connection.name) from error
 
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:

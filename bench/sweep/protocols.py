@@ -78,6 +78,6 @@ def _has_torch(bundles: Sequence[Bundle]) -> bool:
         for bundle in bundles:
             module_of(bundle)
     except BenchError as error:
-        say(f"without PyTorch beside: {error}")
+        say(f"not measured in PyTorch: {error}")
         return False
     return True

@@ -48,9 +48,11 @@ def with_patience(
                 losses = losses + 1 if achieved() == before else 1
                 before = achieved()
                 if losses == LOSSES:
-                    raise UnreachableError(f"{error} (it went away {LOSSES} times in a row)") from error
+                    raise UnreachableError(
+                        f"{error.reason} (it went away {LOSSES} times in a row)", board=name
+                    ) from error
                 progress(f"{name} went away", 0, 0)
-                say(f"{name} went away: waiting up to {patience:g} s for it ({one_line(str(error))})")
+                say(f"{name} went away: waiting up to {patience:g} s for it ({one_line(error.reason)})")
                 stack.close()
                 connection = _reach_again(stack, name, reach, progress, patience)
                 say(f"{name} is back")
@@ -67,9 +69,9 @@ def _reach_again(
         try:
             return stack.enter_context(reach(name, progress))
         except UnreachableError as error:
-            last = str(error)
-    told = f"{name} went away and was not back within {patience:g} s ({last})"
-    raise UnreachableError(f"{told}; what was finished is kept: start again to go on")
+            last = error.reason
+    told = f"it went away and was not back within {patience:g} s ({last})"
+    raise UnreachableError(f"{told}; finished cases are kept: run the same command again to go on", board=name)
 
 
 def _pauses() -> Iterator[float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...device.boards import board, check_name
 from ...device.descriptor import descriptor
-from ...device.errors import AgentError, BoardError, NoSpaceError, UnreachableError
+from ...device.errors import AgentError, BoardError, NoSpaceError, UnreachableError, reason_of
 from ...device.ssh.connection import Connection
 from ...device.turn import new_token
 from ...runtime.bundle import Bundle
@@ -90,7 +90,7 @@ def check_cases(swept: Mapping[str, Swept], failed: Iterable[str] = ()) -> None:
     """`BenchError` names the boards that failed, and the cases that did."""
     unfinished = [f"{name} ({'; '.join(tally.failed)})" for name, tally in swept.items() if tally.failed]
     done = [name for name, tally in swept.items() if not tally.failed]
-    check([*failed, *unfinished], done, "; what was measured is kept: run the same again to go on")
+    check([*failed, *unfinished], done, "; what was measured is kept: run the same command again to go on")
 
 
 class _Tally:
@@ -134,7 +134,7 @@ class _Tally:
         self._in_a_row += 1
         self._tell(str(case), error)
         if self._in_a_row == IN_A_ROW:
-            raise BoardError(f"{self.name}: {IN_A_ROW} cases in a row failed; the last: {error}") from error
+            raise BoardError(f"{IN_A_ROW} cases in a row failed; the last: {error}", board=self.name) from error
 
     def refused(self, bundle: Bundle, error: AgentError) -> None:
         """The board can't stream a bundle: give all its cases up, or raise the error when those are all."""
@@ -144,7 +144,7 @@ class _Tally:
         self._tell(f"all of {bundle.name}", error)
 
     def _tell(self, what: str, error: Exception) -> None:
-        say(f"{what} failed on {self.name}: {one_line(str(error)).removeprefix(f'{self.name}: ')}")
+        say(f"{what} failed on {self.name}: {one_line(reason_of(error))}")
 
     def swept(self) -> Swept:
         """What has become of all."""
@@ -190,7 +190,7 @@ class _Tour:
         for what in {*self.profiled, *map(_profile_of, todo)}:
             missing.pop(what, None)
         for case in missing.values():
-            say(f"{case}: no profile, for its case was there already; measure into another folder with -o")
+            say(f"{case}: no profile, as the case was measured before; measure into another folder with -o")
 
     def _measure_all(self, there: ReadyBoard, todo: list[Case]) -> None:
         expected = self.estimate.seconds(todo)

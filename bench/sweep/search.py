@@ -11,7 +11,7 @@ import numpy as np
 
 from ...device.boards import board, check_name
 from ...device.descriptor import descriptor
-from ...device.errors import AgentError, NoSpaceError
+from ...device.errors import AgentError, NoSpaceError, reason_of
 from ...device.ssh.connection import Connection
 from ...device.turn import new_token
 from ...runtime.bundle import Bundle
@@ -69,7 +69,7 @@ def search(
     """
     check_name(name)
     if descriptor(name).counts_instructions:
-        raise BenchError(f"{name}: its clock counts instructions, so no block is on time or late: name another board")
+        raise BenchError(f"no block is on time or late on {name}, as its clock counts instructions: name another board")
     for bundle in bundles:
         check_bundle(bundle)
         for block in plan.blocks:
@@ -77,7 +77,10 @@ def search(
     conditions = Conditions(name, plan.tune, plan.cool_down, system)
     hunt = _Hunt(name, bundles, plan, conditions, progress)
     longest = about(hunt.longest)
-    say(f"{name}: at most {about(hunt.expected)}, of which a proof takes up to {longest}; less where a miss ends a run")
+    say(
+        f"{name}: at most {about(hunt.expected)}, of which proving a block takes up to {longest}; "
+        "less where a miss ends a run"
+    )
     try:
         with_patience(name, reach, hunt.go_on, lambda: hunt.search.measured, progress, patience)
     finally:
@@ -122,7 +125,7 @@ class _Hunt:
         except (AgentError, ResultsError) as error:
             check_there(there.connection)
             what = f"{bundle.name}, {threads} thread(s)"
-            say(f"{what} failed on {self.name}: {one_line(str(error))}")
+            say(f"{what} failed on {self.name}: {one_line(reason_of(error))}")
             self.search.failed.append(what)
         else:
             self.search.found.append(found)

@@ -53,9 +53,7 @@ def ready_board(
     with session(connection, what[0], progress, token=what[1]) as found:
         cores = found.site.facts["cores"]
         if threads > cores:
-            raise BoardError(
-                f"{connection.name} has {cores} core(s): {threads} threads would measure nothing but waiting"
-            )
+            raise BoardError(f"{connection.name} has {cores} core(s): {threads} threads would only measure waiting")
         (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
         there = ReadyBoard(connection, found.site, found.held, conditions=conditions)
         there.install(bundles, progress)

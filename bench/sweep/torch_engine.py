@@ -62,7 +62,7 @@ def module_of(bundle: Bundle) -> dict[str, Any]:
                 return {"name": name, "options": options}
             break
     raise EngineError(
-        f"{bundle.name} ({bundle.weights}, {bundle.precision}) can't be made again in PyTorch: "
+        f"{bundle.name} ({bundle.weights}, {bundle.precision}) can't be rebuilt in PyTorch: "
         f"only Tonearm's own models can, in {FP32} and with the weights they come with or untrained"
     )
 

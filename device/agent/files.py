@@ -91,7 +91,7 @@ def receive(stream: BinaryIO, target: Path, file: dict[str, Any]) -> None:
     if start != size_of(part):
         part.unlink(missing_ok=True)
     if start > size_of(part):
-        raise RefusalError("cut", f"what was there of {target.name} is gone; try again")
+        raise RefusalError("cut", f"the part of {target.name} that had arrived is gone; try again")
     try:
         with part.open("ab") as out:
             append(stream, out, file["size"] - start, target.name)

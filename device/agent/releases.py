@@ -94,8 +94,8 @@ def before(root: Path, past: list[str]) -> str:
     there = earlier(root, past)
     if not there:
         others = ", ".join(path.partition("/")[2] for path in all_releases(root) if path != current_of(root))
-        hint = f"; name another one that is there: {others}" if others else ""
-        raise RefusalError("release", f"there is no release to go back to, no earlier one is known{hint}")
+        hint = f"; name one of the others: {others}" if others else ""
+        raise RefusalError("release", f"there is no earlier release to go back to{hint}")
     return there[-1]
 
 

@@ -47,4 +47,4 @@ def check_ours(root: Path) -> None:
     """`RefusalError` unless `root` is empty or a folder that we have put things in."""
     names = {path.name for path in root.iterdir()}
     if root.resolve() in (Path("/"), Path.home().resolve()) or (names and not names & set(OURS)):
-        raise RefusalError("root", f"{root} does not look like a folder of Tonearm's; look at it and remove it by hand")
+        raise RefusalError("root", f"{root} does not look like Tonearm's folder; check it and remove it by hand")

@@ -45,7 +45,7 @@ if y.shape != (2, 1, 1, 32) or not numpy.isfinite(y).all():
 CURABLE = {
     "libstdc++.so.6: cannot open": ("library", "the C++ library is missing, sudo apt install libstdc++6"),
     "failed to map segment": ("noexec", "libraries can't be loaded from its file system, which is mounted noexec"),
-    "killed by SIGKILL": ("memory", "it was ended from outside, most likely for want of memory (dmesg says)"),
+    "killed by SIGKILL": ("memory", "it was killed, most likely for lack of memory (see dmesg)"),
     "Cannot allocate memory": ("memory", "there is not enough memory"),
     "MemoryError": ("memory", "there is not enough memory"),
     "No space left": ("space", "its disk is full"),
@@ -158,7 +158,7 @@ def ending(process: subprocess.CompletedProcess[str]) -> str:
 
 def last_line(text: str) -> str:
     """The last thing a process said: of a traceback, the error itself."""
-    return (text.strip().splitlines() or ["it said nothing"])[-1][:TAIL]
+    return (text.strip().splitlines() or ["no output"])[-1][:TAIL]
 
 
 def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
@@ -190,4 +190,4 @@ def illegal(root: Path, runtime: str, status: int) -> str:
     if status != -signal.SIGILL or not inside(root, runtime).is_dir():
         return ""
     remember_failure(root, runtime, inside(root, runtime), "killed by SIGILL as it ran a model")
-    return "; this processor lacks an instruction of this ONNX Runtime: try again, an older one will be taken"
+    return "; this processor lacks an instruction of this ONNX Runtime: try again, an older version will be used"

@@ -36,7 +36,7 @@ def take_turn(root: Path) -> None:
         if hearing.poll(0):
             raise SystemExit(1)
         if time.monotonic() > end:
-            raise RefusalError("busy", "a task begun earlier is still at work there; try again in some minutes")
+            raise RefusalError("busy", "an earlier task is still running there; try again in a few minutes")
 
 
 def hold(root: Path, request: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ def locked(descriptor: int, seconds: float, path: Path) -> bool:
         else:
             break
     if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
-        raise RefusalError("busy", "what was there has just been removed by somebody else; try again")
+        raise RefusalError("busy", "somebody else has just removed Tonearm's files there; try again")
     return True
 
 

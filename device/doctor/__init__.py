@@ -67,6 +67,6 @@ def python_too_old(error: AgentError) -> Finding:
     return Finding(
         PROBLEM,
         str(error),
-        "nothing of Tonearm runs there, and ONNX Runtime has no wheels for it",
+        "Tonearm needs a newer Python, and ONNX Runtime has no wheels for this one",
         "sudo apt full-upgrade   # or write a current system image: Debian 11 and newer have Python 3.9",
     )

@@ -54,7 +54,7 @@ def under_voltage(facts: dict[str, Any]) -> Finding | None:
         PROBLEM,
         f"the supply voltage {'is' if now else 'was'} too low" + ("" if now else " since the board was started"),
         "the firmware lowers the clock rate when it is, and a write to the card may fail",
-        "use the board's own power supply and a short, thick cable, then: sudo reboot   # it clears the record",
+        "use the board's own power supply and a short, thick cable, then: sudo reboot   # clears the record",
     )
 
 
@@ -66,8 +66,8 @@ def throttling(facts: dict[str, Any]) -> Finding | None:
     return Finding(
         PROBLEM,
         "; ".join(said),
-        "steps take longer than they would, by an amount that changes while we measure",
-        "put a heat sink or a fan on it, cure under-voltage, then: sudo reboot   # it clears the record",
+        "steps take longer, by an amount that changes during a measurement",
+        "put a heat sink or a fan on it, cure under-voltage, then: sudo reboot   # clears the record",
     )
 
 
@@ -85,7 +85,7 @@ def heat(facts: dict[str, Any]) -> Finding | None:
                 PROBLEM,
                 f"{zone['name']} is at {zone['celsius']:.1f} °C; the board slows down at {limit:.0f} °C",
                 "a measurement heats it further, and the later steps run at a lower clock rate",
-                "let it cool down: put a heat sink or a fan on it, end what keeps it busy (top)",
+                "let it cool down: put a heat sink or a fan on it, stop what keeps it busy (top)",
             )
     return None
 
@@ -126,9 +126,9 @@ def load(facts: dict[str, Any]) -> Finding | None:
         return None
     return Finding(
         PROBLEM,
-        f"{facts['load'][0]:.2f} processes wanted a core in the last minute, of {facts['cores']} there are",
-        "they take turns with what we measure, and warm the board",
-        "top   # end what needs no running; after a start or a deploy, wait a minute",
+        f"{facts['load'][0]:.2f} processes wanted a core in the last minute, and there are {facts['cores']}",
+        "they take turns with what is measured, and warm the board",
+        "top   # stop what need not run; after a start or a deploy, wait a minute",
     )
 
 

@@ -102,7 +102,7 @@ def writable(facts: dict[str, Any]) -> Finding | None:
         return Finding(PROBLEM, f"{root} is on a file system mounted read-only", why, _remount("rw"))
     if not facts["writable"]:
         fix = f'sudo mkdir -p {root} && sudo chown "$USER" {root}'
-        return Finding(PROBLEM, f"this login may not write to {root}", why, fix)
+        return Finding(PROBLEM, f"this user may not write to {root}", why, fix)
     return None
 
 
@@ -150,7 +150,7 @@ def realtime(facts: dict[str, Any]) -> Finding | None:
         what = f"this Python ({facts['implementation']}) can't ask for a real-time priority (SCHED_FIFO)"
         return Finding(PROBLEM, what, why, "sudo apt install python3   # the distribution's own can")
     limit = f", the limit rtprio is {facts['rtprio']}" if "rtprio" in facts else ""
-    return Finding(PROBLEM, f"this login gets no real-time priority (SCHED_FIFO){limit}", why, _limits("rtprio 95"))
+    return Finding(PROBLEM, f"this user gets no real-time priority (SCHED_FIFO){limit}", why, _limits("rtprio 95"))
 
 
 def locking(facts: dict[str, Any]) -> Finding | None:
@@ -158,7 +158,7 @@ def locking(facts: dict[str, Any]) -> Finding | None:
     limit = facts["memlock_bytes"]
     if facts["uid"] == 0 or limit == -1 or limit >= MEMLOCK_MB * 1e6:
         return None
-    what = f"this login may lock {limit / 1e6:.1f} MB of memory (the limit memlock)"
+    what = f"this user may lock {limit / 1e6:.1f} MB of memory (the limit memlock)"
     why = f"a model needs up to {MEMLOCK_MB} MB; what is not locked can be swapped out"
     return Finding(REMARK, what, why, _limits("memlock unlimited"))
 

@@ -80,7 +80,7 @@ def _choose(
     try:
         platform = platform_of(connection.name, survey)
     except NoWheelError as error:
-        return _system(connection, survey, [str(error)], progress)
+        return _system(connection, survey, [error.reason], progress)
     for pin in pins_for(platform, pins):
         name = survey.installed(pin, platform)
         reason = survey.failure(pin)
@@ -100,7 +100,7 @@ def _why_another(error: DeviceError) -> str:
     """Why older wheels are tried; what no other version would change is raised again."""
     if isinstance(error, AgentError) and error.kind != "import":
         raise error
-    return str(error).partition(": ")[2] if isinstance(error, AgentError) else str(error)
+    return error.reason
 
 
 def _install(connection: Connection, survey: Survey, wheels: list[Path], progress: Progress) -> str:
@@ -108,9 +108,10 @@ def _install(connection: Connection, survey: Survey, wheels: list[Path], progres
     if survey.noexec:
         mount = survey.noexec
         raise AgentError(
-            f"{connection.name}: {mount} is mounted noexec, so no library can be loaded from "
+            f"{mount} is mounted noexec, so no library can be loaded from "
             f"{survey.facts['root']}: sudo mount -o remount,exec {mount} there, and take noexec out of /etc/fstab",
             "noexec",
+            board=connection.name,
         )
     path = runtime_name(wheels)
     name = path.split("/")[1]
@@ -132,17 +133,20 @@ def _system(connection: Connection, survey: Survey, tried: list[str], progress: 
     elif name in survey.runtimes:
         return name
     else:
-        progress("look for an ONNX Runtime of the system's own", 0, 0)
+        progress("look for ONNX Runtime in the system's packages", 0, 0)
         try:
             name = system_runtime(connection)
         except AgentError as error:
             why = _why_another(error)
     if name and not why:
         return name
-    own = f"its system's own: {why}" if why else f"its system has none of its own: {advice(survey)}"
-    again = "; to try all again, remove runtimes/*.failed.json there" if survey.failed else ""
-    said = f"{connection.name}: no ONNX Runtime runs there. {'; '.join([*tried, own])}{again}"
-    raise AgentError(said, "import") if why or len(tried) > 1 else NoWheelError(said)
+    own = f"the system's package: {why}" if why else advice(survey)
+    again = (
+        "; to try all versions again, remove ~/.tonearm/runtimes/*.failed.json on the board" if survey.failed else ""
+    )
+    said = f"no version of ONNX Runtime runs on this board. {'; '.join([*tried, own])}{again}"
+    name = connection.name
+    raise AgentError(said, "import", board=name) if why or len(tried) > 1 else NoWheelError(said, board=name)
 
 
 def push_tree(connection: Connection, path: str, files: dict[str, bytes], progress: Progress) -> int:
@@ -174,5 +178,7 @@ def _absent(connection: Connection, state: dict[str, Any], wanted: dict[str, Upl
     try:
         told = {str(sha256): int(size) for sha256, size in state["objects"].items()}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise AgentError(f"{connection.name}: what it says it has makes no sense: {error!r}") from error
+        raise AgentError(
+            f"it sent a list of what is installed that makes no sense: {error!r}", board=connection.name
+        ) from error
     return {sha256: min(max(told[sha256], 0), len(wanted[sha256].content)) for sha256 in wanted if sha256 in told}

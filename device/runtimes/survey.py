@@ -76,7 +76,7 @@ def check_survey(name: str, said: dict[str, Any]) -> Survey:
             system=_name(said["system"]) if said["system"] else "",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AgentError(f"{name}: what it says it has makes no sense: {error!r}") from error
+        raise AgentError(f"it sent a list of what is installed that makes no sense: {error!r}", board=name) from error
 
 
 def system_runtime(connection: Connection) -> str:
@@ -88,7 +88,7 @@ def system_runtime(connection: Connection) -> str:
     said, _ = connection.ask("system_runtime")
     name = str(said.get("name", ""))
     if name and not _NAME.fullmatch(name):
-        raise AgentError(f"{connection.name}: what it calls its runtime makes no sense: {name[:80]!r}")
+        raise AgentError(f"it sent a name of its runtime that makes no sense: {name[:80]!r}", board=connection.name)
     return name
 
 
@@ -122,7 +122,7 @@ def platform_of(name: str, survey: Survey) -> Platform:
     facts = survey.facts
     machine = facts["machine"]
     if facts["implementation"] != "cpython":
-        raise AgentError(f"{name}: its python3 is {facts['implementation']}: ONNX Runtime needs CPython there")
+        raise AgentError(f"its python3 is {facts['implementation']}: ONNX Runtime needs CPython there", board=name)
     if facts["bits"] != 64:
         machine = "armv7l" if machine in _ARM32 else machine
         raise NoWheelError(f"ONNX Runtime has no wheels for 32-bit systems, and this one is {machine}")
@@ -139,10 +139,12 @@ def advice(survey: Survey) -> str:
     kind, version, name = survey.distribution
     command = "sudo apt install python3-onnxruntime"
     if kind not in ("debian", "raspbian"):
-        return f"Debian {_DEBIAN_WITH_RUNTIME} has one ({command}); see what {name or 'its system'} has"
+        return (
+            f"Debian {_DEBIAN_WITH_RUNTIME} has a package of it ({command}); see whether {name or 'its system'} has one"
+        )
     if version.isdigit() and int(version) < _DEBIAN_WITH_RUNTIME:
         return (
-            f"{name} has no package of it: set the board up anew with Debian {_DEBIAN_WITH_RUNTIME} or newer "
-            f"(Raspberry Pi OS: trixie), then there: {command}"
+            f"{name} has no package of it: install Debian {_DEBIAN_WITH_RUNTIME} or newer "
+            f"(Raspberry Pi OS: trixie) on the board, then run there: {command}"
         )
-    return f"install the system's own there: {command}"
+    return f"install the system's package on the board: {command}"

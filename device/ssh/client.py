@@ -116,7 +116,7 @@ def _open(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, 
     client.set_missing_host_key_policy(check)
     try:
         if endpoint.key_file and not endpoint.key_file.is_file():
-            raise UnreachableError(f"{name}: its key {endpoint.key_file} is not there")
+            raise UnreachableError(f"there is no key file {endpoint.key_file}", board=name)
         client.connect(
             endpoint.host,
             endpoint.port,
@@ -177,19 +177,19 @@ def _refused(name: str, endpoint: Endpoint, error: Exception, complaint: str) ->
     place, who = endpoint.place, f"{endpoint.user}@{endpoint.host}"
     if isinstance(error, paramiko.AuthenticationException):
         key = f"-i {endpoint.key_file}.pub " if endpoint.key_file else ""
-        hint = f"put your public key there: ssh-copy-id {key}-p {endpoint.port} {who}"
-        return UnreachableError(f"{name}: {who} does not let us in ({error}). If the user is right, {hint}")
+        hint = f"install your public key on it: ssh-copy-id {key}-p {endpoint.port} {who}"
+        return UnreachableError(f"login as {who} failed ({error}). If the user is right, {hint}", board=name)
     if _way(endpoint).command:
         said = complaint or _reason(error)
-        return UnreachableError(f"{name}: its ProxyCommand does not get to {place} ({said}); try it by hand")
+        return UnreachableError(f"its ProxyCommand does not reach {place} ({said}); try it by hand", board=name)
     if isinstance(error, paramiko.ChannelException):
-        return UnreachableError(f"{name}: the jump host does not get to {place} ({error.text}); is the board on?")
+        return UnreachableError(f"the jump host does not reach {place} ({error.text}); is the board on?", board=name)
     if isinstance(error, IncompatiblePeer):
-        return UnreachableError(f"{name}: the SSH server at {place} is too old for us ({error}); update it")
+        return UnreachableError(f"the SSH server at {place} is too old ({error}); update it", board=name)
     if isinstance(error, paramiko.SSHException):
         hint = "is this the right port, and does an SSH server run there?"
-        return UnreachableError(f"{name}: what answers at {place} does not speak SSH to us ({error}); {hint}")
-    return UnreachableError(f"{name}: nothing answers at {place} ({_reason(error)}); {_hint(endpoint, error)}")
+        return UnreachableError(f"{place} answers, but not as an SSH server ({error}); {hint}", board=name)
+    return UnreachableError(f"nothing answers at {place} ({_reason(error)}); {_hint(endpoint, error)}", board=name)
 
 
 def _reason(error: Exception) -> str:

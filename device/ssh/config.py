@@ -43,7 +43,7 @@ def find_way(target: Target, jump: str | None = None, names: bool = True) -> End
 
 def _find(target: Target, jump: str | None, names: bool, depth: int) -> Endpoint:
     if depth > _DEEPEST:
-        raise BoardError(f"~/.ssh/config: the jump hosts on the way to {target.host} go in a circle (ProxyJump)")
+        raise BoardError(f"~/.ssh/config: the jump hosts (ProxyJump) to {target.host} form a loop")
     found = _lookup(target, jump, names)
     where = f"~/.ssh/config, Host {target.host}"
     way = _way(found, where, depth)
@@ -65,7 +65,7 @@ def _lookup(target: Target, jump: str | None, names: bool) -> Mapping[str, Any]:
     try:
         return paramiko.SSHConfig.from_text("\n".join([*lines, *_lines()])).lookup(target.host)
     except (paramiko.ConfigParseError, paramiko.CouldNotCanonicalize, KeyError, ValueError) as error:
-        raise UnknownBoardError(f"~/.ssh/config makes no sense to Tonearm: {error}") from error
+        raise UnknownBoardError(f"~/.ssh/config can't be read by Tonearm: {error}") from error
 
 
 def _way(found: Mapping[str, Any], where: str, depth: int) -> Way:
@@ -117,7 +117,7 @@ def _path(name: str) -> Path:
 
 def _number(text: object, where: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", str(text)):
-        raise BoardError(f"{where} is {text!r}, which is no number")
+        raise BoardError(f"{where} is {text!r}, which is not a number")
     return int(str(text))
 
 

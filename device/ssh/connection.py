@@ -135,10 +135,10 @@ class Connection:
             yield
         except TimeoutError as error:
             raise UnreachableError(
-                f"{self.name}: neither took nor said anything for a while; is it still on, and its network? Try again"
+                "the board stopped responding. Check its power and network, then try again", board=self.name
             ) from error
         except BROKEN as error:
-            raise UnreachableError(f"{self.name}: the connection broke ({error or 'closed'}); try again") from error
+            raise UnreachableError(f"the connection broke ({error or 'closed'}); try again", board=self.name) from error
 
     def _transport(self) -> paramiko.Transport:
         transport = self._client.get_transport()
@@ -184,17 +184,18 @@ class Connection:
                 raise self._refusal(header)
             sizes = {str(file["name"]): _size(file["size"]) for file in header["files"]}
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise AgentError(f"{self.name}: its answer makes no sense: {line[:80]!r}") from error
+            raise AgentError(f"its answer makes no sense: {line[:80]!r}", board=self.name) from error
         files = {name: reader.read(size) for name, size in sizes.items()}
         if any(len(files[name]) != size for name, size in sizes.items()):
             raise EOFError("the answer was cut short")
         return header, files
 
     def _refusal(self, header: dict[str, Any]) -> AgentError:
-        message = f"{self.name}: {header['error']}"
+        reason = str(header["error"])
         if header.get("kind") == "space":
-            return NoSpaceError(f"{message}; free some space there (`df -h`) and try again", kind="space")
-        return AgentError(message, kind=str(header.get("kind", "")))
+            reason += "; free some space there (`df -h`) and try again"
+            return NoSpaceError(reason, kind="space", board=self.name)
+        return AgentError(reason, kind=str(header.get("kind", "")), board=self.name)
 
     def _silence(self, channel: paramiko.Channel, said: bytes) -> AgentError:
         channel.status_event.wait(CONNECT_SECONDS)
@@ -204,8 +205,8 @@ class Connection:
         error = channel.makefile_stderr("rb").read(CHUNK)
         text = b" / ".join(part.strip() for part in (said, error) if part.strip()).decode(errors="replace")
         if status == 127:
-            return AgentError(f"{self.name}: python3 is not there; install it (`sudo apt install python3`)")
-        return AgentError(f"{self.name}: Python ended with status {status}: {text or 'no output'}")
+            return AgentError("python3 is not there; install it (`sudo apt install python3`)", board=self.name)
+        return AgentError(f"Python ended with status {status}: {text or 'no output'}", board=self.name)
 
 
 def _drop(channel: paramiko.Channel) -> None:

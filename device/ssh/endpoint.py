@@ -97,25 +97,25 @@ def parse_target(text: str) -> Target:
 def check_host(host: str, where: str) -> str:
     """`host`, if it can be a host's name or address; `BoardError`, which begins with `where`, otherwise."""
     if not _HOST.fullmatch(host):
-        raise BoardError(f"{where!r}: {host!r} is no host's name or address; write [USER@]HOST[:PORT]")
+        raise BoardError(f"{where!r}: {host!r} is not a host name or address; write [USER@]HOST[:PORT]")
     return host
 
 
 def check_user(user: str, where: str) -> str:
     """`user`, if it can be a user's name; `BoardError`, which begins with `where`, otherwise."""
     if not _USER.fullmatch(user):
-        raise BoardError(f"{where!r}: {user!r} is no user's name; write [USER@]HOST[:PORT]")
+        raise BoardError(f"{where!r}: {user!r} is not a user name; write [USER@]HOST[:PORT]")
     return user
 
 
 def check_port(port: int, where: str) -> int:
     """`port`, if there is such a port; `BoardError`, which begins with `where`, otherwise."""
     if not 0 < port < 1 << 16:
-        raise BoardError(f"{where!r}: there is no port {port}; the usual one is {SSH_PORT}")
+        raise BoardError(f"{where!r}: {port} is not a port; the usual one is {SSH_PORT}")
     return port
 
 
 def _read_port(text: str, where: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise BoardError(f"{where!r}: {text!r} is no port; an IPv6 address with a port is written [ADDRESS]:PORT")
+        raise BoardError(f"{where!r}: {text!r} is not a port; an IPv6 address with a port is written [ADDRESS]:PORT")
     return check_port(int(text), where)

@@ -54,7 +54,7 @@ def _read(path: Path, name: str) -> Iterator[KnownKey]:
         try:
             yield KnownKey(marker, words[1], base64.b64decode(words[2], validate=True))
         except binascii.Error as error:
-            raise HostKeyError(f"a line of {path} makes no sense: {line}") from error
+            raise HostKeyError(f"a line of {path} can't be read: {line}") from error
 
 
 def _is_named(name: str, names: str) -> bool:
@@ -86,8 +86,9 @@ def check_key(name: str, endpoint: Endpoint, key: paramiko.PKey, trust: bool = F
     known, blob = known_keys(endpoint), key.asbytes()
     if any(entry.marker == "@revoked" and entry.blob == blob for entry in known):
         raise HostKeyError(
-            f"{name}: the host key of {endpoint.known_as} ({_shown(key)}) is REVOKED in known_hosts: somebody may be "
-            "in between. Give the board a new key, or ask whoever wrote that line"
+            f"the host key of {endpoint.known_as} ({_shown(key)}) is REVOKED in known_hosts: somebody may be "
+            "in between. Give the board a new key, or ask whoever wrote that line",
+            board=name,
         )
     plain = [entry for entry in known if not entry.marker]
     if any(entry.blob == blob for entry in plain):
@@ -123,7 +124,7 @@ def _unknown(name: str, endpoint: Endpoint, key: paramiko.PKey, known: list[Know
     certified = any(entry.marker == "@cert-authority" for entry in known)
     return (
         f"{name}: the host key of {endpoint.known_as} is not known ({_shown(key)})"
-        f"{'; Tonearm does not read certificates of hosts' if certified else ''}. "
+        f"{'; Tonearm does not read host certificates' if certified else ''}. "
         f"To compare it and trust it: tonearm board trust {name} (or connect once by hand: {by_hand})"
     )
 
@@ -137,11 +138,12 @@ def _ask_to_trust(name: str, endpoint: Endpoint, key: paramiko.PKey) -> None:
     )
     if answer is None:
         raise HostKeyError(
-            f"{name}: the host key of {endpoint.known_as} is not known ({_shown(key)}), and there is no terminal to "
-            f"ask on; compare it and run tonearm board trust {name} on one"
+            f"the host key of {endpoint.known_as} is not known ({_shown(key)}), and there is no terminal to "
+            f"ask on; compare it and run tonearm board trust {name} on one",
+            board=name,
         )
     if answer.strip().lower() not in ("y", "yes"):
-        raise HostKeyError(f"{name}: the host key of {endpoint.known_as} is not trusted; nothing was changed")
+        raise HostKeyError(f"the host key of {endpoint.known_as} is not trusted; nothing was changed", board=name)
     remember(endpoint, key)
 
 

@@ -55,7 +55,7 @@ class Login(AuthStrategy):
         if wanted and not self.built_in:
             wanted = self._type(transport, wanted)
         if wanted:
-            raise paramiko.AuthenticationException(f"it takes {' or '.join(wanted)}; {self._said()}")
+            raise paramiko.AuthenticationException(f"it accepts {' or '.join(wanted)}; {self._said()}")
         return []
 
     def _said(self) -> str:
@@ -101,7 +101,7 @@ class Login(AuthStrategy):
         """The key in that file, if the person knows its passphrase; an empty answer passes it over."""
         self.locked.append(str(path))
         for _ in range(0 if self.built_in else TRIES):
-            passphrase = ask(f"Passphrase of {path} (Enter passes it over): ", True)
+            passphrase = ask(f"Passphrase of {path} (Enter to skip this key): ", True)
             if not passphrase:
                 return
             key = _load(path, passphrase)
@@ -151,7 +151,7 @@ class Login(AuthStrategy):
     def _ask(self, question: str, secret: bool) -> str:
         answer = ask(question, secret)
         if answer is None:
-            raise LockedError(f"it wants a password, and there is no terminal to ask for one on; {self._said()}")
+            raise LockedError(f"it asks for a password, and there is no terminal to type it on; {self._said()}")
         return answer
 
     def _attempt(self, transport: paramiko.Transport, way: Callable[[], list[str]]) -> list[str] | None:
@@ -164,8 +164,8 @@ class Login(AuthStrategy):
             if transport.is_active():
                 return None
             raise paramiko.AuthenticationException(
-                f"it hung up; {self._said()}. Name the key to use, for a server bears few tries: key of boards.toml, "
-                "or IdentityFile with IdentitiesOnly yes in ~/.ssh/config"
+                f"it closed the connection after several keys; {self._said()}. Name the one key to use: "
+                "`key` in boards.toml, or IdentityFile with IdentitiesOnly yes in ~/.ssh/config"
             ) from error
 
 

@@ -55,7 +55,7 @@ def run_program(
     try:
         done = subprocess.run(words, input=given, check=True, capture_output=True, text=True, **options)
     except FileNotFoundError as exc:
-        raise error(f"{words[0]} is not installed on this host") from exc
+        raise error(f"{words[0]} is not installed on this machine") from exc
     except subprocess.TimeoutExpired as exc:
         raise error(f"{words[0]} did not end within {timeout_s:g} s") from exc
     except subprocess.CalledProcessError as exc:
@@ -89,7 +89,7 @@ def debian_mirror() -> str:
     """
     mirror = os.environ.get(MIRROR_VARIABLE) or _listed_mirror() or _configured_mirror()
     if not mirror:
-        raise ImageError(f"this host's apt names no Debian mirror: set {MIRROR_VARIABLE} to the address of one")
+        raise ImageError(f"this machine's apt names no Debian mirror: set {MIRROR_VARIABLE} to the address of one")
     return mirror
 
 
@@ -139,7 +139,7 @@ def _deb822_sources(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
 def fetch_lists(folder: Path) -> None:
     """Set up a private apt for the board in `folder` and fetch the signed package lists."""
     if not has_program("apt-get"):
-        raise ImageError("the virtual board is made of Debian packages: this host has no apt-get")
+        raise ImageError("the virtual board is made of Debian packages, and this machine has no apt-get")
     if not has_keyring():
         raise ImageError(f"{_KEYRING} is missing: install the package debian-archive-keyring")
     state = ("var/lib/dpkg", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial")

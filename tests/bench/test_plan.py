@@ -73,7 +73,7 @@ def test_every_key_of_a_plan_is_a_field_of_the_same_name(tmp_path: Path) -> None
         ("protocol = []", "plan.toml: protocol: ddx7 or paper"),
         ("output = 1", "plan.toml: output: the name of a folder"),
         ("[blocks]\na = 1", "plan.toml: blocks: a list"),
-        ("steps = 1\nseconds = 1", "plan.toml: steps and seconds: one of them"),
+        ("steps = 1\nseconds = 1", "plan.toml: steps and seconds both set the length of a case"),
         ("blocks = [", "plan.toml: "),
         ("\xff", "plan.toml: "),
         (None, "plan.toml: No such file"),
@@ -152,7 +152,10 @@ def test_a_precision_keeps_its_bundles_and_one_that_none_has_is_refused(golden_b
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        (Plan(boards=("loopback", "virtual-2"), modes=("burst", "paced")), "virtual-2 can't be paced"),
+        (
+            Plan(boards=("loopback", "virtual-2"), modes=("burst", "paced")),
+            "the clock of virtual-2 counts",
+        ),
         (Plan(boards=("virtual",), models=("hpn-full",), engines=("torch",)), "--board loopback, not virtual"),
     ],
 )

@@ -205,7 +205,7 @@ def test_pytorch_is_beside_where_the_models_can_be_made_again(
     ours = replace(golden_bundle, provenance=resolve("hpn-reduced").provenance)
     assert grid(DDX7, "loopback", [ours], 2)["engines"] == ("onnxruntime", "torch")
     assert grid(DDX7, "loopback", [ours, golden_bundle], 2)["engines"] == ("onnxruntime",)
-    assert "without PyTorch beside: hpn-reduced (golden, fp32)" in capsys.readouterr().err
+    assert "not measured in PyTorch: hpn-reduced (golden, fp32)" in capsys.readouterr().err
 
 
 def test_other_sample_rates_have_other_blocks_or_none(golden_bundle: Bundle) -> None:

@@ -16,6 +16,7 @@ import pytest
 from commands import program, tonearm
 from systems import BIG_LITTLE, CPUFREQ, PC, plant
 from tonearm.bench.errors import BenchError
+from tonearm.bench.output.numbers import count
 from tonearm.bench.results.store import load, read_cases
 from tonearm.bench.sweep.cases import Case, check_answer
 from tonearm.bench.sweep.conditions import Conditions, cool_down
@@ -117,7 +118,7 @@ def test_threads_without_cores_are_left_out_and_the_others_measured(
     assert [one.threads for one in found] == [1]
     told = capsys.readouterr().err.splitlines()
     assert len([line for line in told if line.endswith("core(s): 1000 threads are left out")]) == 2
-    with pytest.raises(BoardError, match="1000 threads would measure nothing but waiting"):
+    with pytest.raises(BoardError, match="1000 threads would only measure waiting"):
         sweep(HERE, [golden_bundle], brief(threads=(1000,)), quiet)
 
 
@@ -256,7 +257,7 @@ def test_a_sweep_that_was_ended_at_any_moment_goes_on(golden_bundle: Bundle, how
         assert told.splitlines()[-1].startswith("Interrupted. Finished results are kept")
         assert process.returncode == 130
     told = tonearm("sweep", "--plan", "plan.toml").stderr
-    assert f"{3 - before} cases measured, {before} were there already in results" in told
+    assert f"{count(3 - before, 'case')} measured, {before} already in results" in told
     assert len(Path("results/cases.jsonl").read_text().splitlines()) == 3
 
 
@@ -297,7 +298,7 @@ def test_a_search_measures_once_what_it_decides_by(golden_bundle: Bundle) -> Non
 
 
 def test_a_virtual_board_has_no_smallest_block(golden_bundle: Bundle) -> None:
-    with pytest.raises(BenchError, match="virtual: its clock counts instructions"):
+    with pytest.raises(BenchError, match="on virtual, as its clock counts instructions"):
         search("virtual", [golden_bundle], Plan(), quiet)
 
 

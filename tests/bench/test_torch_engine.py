@@ -159,7 +159,7 @@ def test_a_process_that_takes_too_long_is_ended(fm: Bundle) -> None:
 def test_what_can_not_be_made_again_is_refused(changed: dict[str, Any], said: str, fm: Bundle) -> None:
     with pytest.raises(EngineError, match=said) as refusal:
         module_of(replace(fm, **changed))
-    assert "can't be made again in PyTorch" in str(refusal.value)
+    assert "can't be rebuilt in PyTorch" in str(refusal.value)
 
 
 def test_the_options_of_an_export_are_read_from_the_bundles_name(fm: Bundle) -> None:

@@ -119,22 +119,22 @@ ready = Bare()
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("nothing:build", "no module nothing: neither "),
-        ("own.part:build", "no module own.part: neither "),
+        ("nothing:build", "no module nothing: it is neither in "),
+        ("own.part:build", "no module own.part: it is neither in "),
         ("own:nothing", "has no nothing: name a function in it"),
         ("own:number", "own:number is of type int: name a function"),
         ("own:fails", "own:fails raises ValueError: no weights here (own.py, line 9)"),
         ("own:leaves", "own:leaves raises SystemExit: bye (own.py, line 16)"),
         ("own:unknown", "(own.py, line 20)"),
-        ("own:other", "own:other gives no StreamingModule but something of type Linear"),
+        ("own:other", "own:other must return a StreamingModule, not Linear"),
         ("broken:build", "importing broken raises SyntaxError: "),
         (
             "needs:build",
             "needs raises ModuleNotFoundError: No module named 'nobody_has_this' (needs.py, line 1)",
         ),
-        ("own.py:build", "for build() in my_module.py, my_module:build"),
-        ("./own:build", "./own:build is no name of a module and a function in it"),
-        ("own:", "own: is no name of a module and a function in it"),
+        ("own.py:build", "for build() in my_module.py, write my_module:build"),
+        ("./own:build", "./own:build is not of the form MODULE:FUNCTION"),
+        ("own:", "own: is not of the form MODULE:FUNCTION"),
     ],
 )
 def test_a_module_that_can_not_be_had_is_told_in_one_line(

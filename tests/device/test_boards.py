@@ -121,7 +121,7 @@ def test_only_virtual_boards_are_started_and_stopped() -> None:
     names = ("virtual", "virtual-2", "loopback", "virtually", "pi")
     assert [name for name in names if descriptor(name).is_startable] == ["virtual", "virtual-2"]
     check_startable("virtual-2")
-    with pytest.raises(UnknownBoardError, match="'pi' is not started or stopped from here"):
+    with pytest.raises(UnknownBoardError, match="'pi' can't be started or stopped from here"):
         check_startable("pi")
 
 

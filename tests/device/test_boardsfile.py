@@ -121,7 +121,7 @@ def test_a_target_is_read_as_ssh_reads_it(text: str, target: Target) -> None:
     ["", "@pi", "pi:", "pi:ssh", "pi:0", "pi:65536", "[::1]:x", "[]:1", "a b", "-oX", "pi;ls", "k$(id)@pi", "[::1"],
 )
 def test_what_is_no_target_is_refused_with_the_form(text: str) -> None:
-    with pytest.raises(BoardError, match=r"write \[USER@\]HOST|no port"):
+    with pytest.raises(BoardError, match=r"write \[USER@\]HOST|not a port"):
         parse_target(text)
 
 

@@ -79,7 +79,7 @@ def test_what_spoils_a_measurement_is_found_and_nothing_else(
         ({"python": [3, 9, 2]}, REMARK, "its Python is 3.9.2", "upgrade"),
         ({"libstdcpp": False}, PROBLEM, "libstdc++.so.6", "sudo apt install libstdc++6"),
         ({"free_bytes": 150 * 10**6}, PROBLEM, "150 MB are free", "df -h"),
-        ({"writable": False}, PROBLEM, "this login may not write", "chown"),
+        ({"writable": False}, PROBLEM, "this user may not write", "chown"),
         ({"clock_synchronised": False}, REMARK, "follows no time server", "set-ntp"),
         ({"fifo": "refused", "rtprio": 0}, PROBLEM, "(SCHED_FIFO), the limit rtprio is 0", "rtprio 95"),
         ({"fifo": "missing", "implementation": "pypy"}, PROBLEM, "this Python (pypy) can't", "apt install python3"),

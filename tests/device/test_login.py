@@ -122,21 +122,21 @@ def test_a_password_is_asked_for_three_times_at_most_and_is_in_no_text(
     caplog.set_level(logging.DEBUG)
     with server(tmp_path, Door("password")) as there, pytest.raises(UnreachableError, match="ssh-copy-id") as refused:
         enter(there, "wr0ng-a", "wr0ng-b", "wr0ng-c")
-    assert "does not let us in (it takes password" in str(refused.value)
+    assert "failed (it accepts password" in str(refused.value)
     chain = [refused.value, refused.value.__cause__, refused.value.__context__]
     assert "wr0ng" not in "".join(map(repr, chain)) + caplog.text
 
 
 def test_where_nobody_can_be_asked_the_error_says_what_to_do(tmp_path: Path) -> None:
     door = Door("publickey,password")
-    wanted = pytest.raises(UnreachableError, match=r"no terminal to ask for one on.*ssh-copy-id -p")
+    wanted = pytest.raises(UnreachableError, match=r"no terminal to type it on.*ssh-copy-id -p")
     with server(tmp_path, door) as there, wanted:
         open_client("pi", there)
     assert door.tries == 0
 
 
 def test_a_server_that_takes_keys_alone_is_given_no_password(tmp_path: Path) -> None:
-    with server(tmp_path, Door("publickey")) as there, pytest.raises(UnreachableError, match="it takes publickey"):
+    with server(tmp_path, Door("publickey")) as there, pytest.raises(UnreachableError, match="it accepts publickey"):
         enter(there)
 
 
@@ -161,7 +161,7 @@ def test_a_passphrase_is_asked_for_until_it_opens_the_key(tmp_path: Path) -> Non
     path = Path("~/.ssh/id_ed25519").expanduser()
     with server(tmp_path, Door("publickey", locked_key(path))) as there:
         person = enter(there, "wrong", PHRASE)
-    assert person.asked == [(f"Passphrase of {path} (Enter passes it over): ", True)] * 2
+    assert person.asked == [(f"Passphrase of {path} (Enter to skip this key): ", True)] * 2
 
 
 def test_a_key_without_a_passphrase_is_tried_before_one_that_has_one(tmp_path: Path) -> None:
@@ -196,4 +196,4 @@ def test_on_a_terminal_a_password_is_typed_unseen_and_the_bar_stands_still(tmp_p
         status, shown = on_terminal("board", "info", "pi", answers=(("Password of kim@127.0.0.1: ", PHRASE),))
     assert PHRASE not in shown
     assert "Password of kim@127.0.0.1: \n" in shown, "something was drawn over the question"
-    assert status == 1 and "does not let us in" not in shown  # it is no board: it has no shell
+    assert status == 1 and "login as" not in shown  # it is no board: it has no shell

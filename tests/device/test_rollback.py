@@ -48,9 +48,7 @@ def test_going_back_leads_from_release_to_release_to_the_first(board: tuple[Conn
     assert releases(connection)["previous"] == second
     assert [rollback(connection), str((root / "current").readlink())] == [second, second]
     assert rollback(connection) == first
-    with pytest.raises(
-        AgentError, match="no release to go back to, no earlier one is known; name another one that is there: flute/"
-    ):
+    with pytest.raises(AgentError, match="no earlier release to go back to; name one of the others: flute/"):
         rollback(connection)
     assert str((root / "current").readlink()) == first
     assert {entry["path"] for entry in releases(connection)["releases"]} == {first, second, third}
@@ -158,5 +156,5 @@ def test_a_board_that_talks_nonsense_is_not_believed(board: tuple[Connection, Pa
     python.write_text(f"#!/bin/sh\necho 'TONEARM-1 {json.dumps({**answer, 'files': []})}'\n")
     python.chmod(0o755)
     liar = serve(root.parents[1], f"{python.parent}:/usr/bin:/bin")
-    with liar as endpoint, Connection("pi", endpoint) as other, pytest.raises(AgentError, match="makes no sense"):
+    with liar as endpoint, Connection("pi", endpoint) as other, pytest.raises(AgentError, match="that makes no sense"):
         releases(other)

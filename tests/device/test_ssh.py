@@ -118,7 +118,7 @@ def test_a_changed_host_key_is_refused_with_both_fingerprints(
 
 def test_a_key_that_the_board_does_not_know_is_told_apart_from_a_dead_board(endpoint: Endpoint, tmp_path: Path) -> None:
     ensure_key(tmp_path / "other")
-    with pytest.raises(UnreachableError, match=rf"does not let us in.*ssh-copy-id -i .*-p {endpoint.port}"):
+    with pytest.raises(UnreachableError, match=rf"login as .* failed .*ssh-copy-id -i .*-p {endpoint.port}"):
         Connection("pi", replace(endpoint, key_file=tmp_path / "other"))
 
 

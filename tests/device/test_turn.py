@@ -135,7 +135,7 @@ def test_a_second_host_waits_for_the_first_and_sees_who_it_is(endpoint: Endpoint
 def test_a_host_that_does_not_want_to_wait_any_longer_is_told_who_is_there(endpoint: Endpoint, tmp_path: Path) -> None:
     root = tmp_path / "board" / "home" / ".tonearm"
     root.mkdir()
-    busy = pytest.raises(BusyError, match=r"pi is in use by anna: tour \(for \d+ s now\); try again")
+    busy = pytest.raises(BusyError, match=r"pi: in use by anna: tour \(for \d+ s now\); try again")
     with (
         holding(root, 60),
         Connection("pi", endpoint) as connection,

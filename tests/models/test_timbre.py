@@ -59,7 +59,7 @@ def test_a_test_phrase_that_comes_along_is_read_as_it_is_analysed_there(golden_b
 
 @pytest.mark.parametrize(
     ("noise", "level", "said"),
-    [(0.01, 0.1, "noise in its rests is played as notes"), (0.0, 1e-3, "nearly all of it counts as silence")],
+    [(0.01, 0.1, "background noise may be played as notes"), (0.0, 1e-3, "nearly all of it counts as silence")],
 )
 def test_a_recording_that_will_sound_strange_is_remarked_on(
     golden_bundle: Bundle, tmp_path: Path, noise: float, level: float, said: str
@@ -78,7 +78,7 @@ def test_test_phrases_are_not_remarked_on(golden_bundle: Bundle) -> None:
 
 
 def test_a_recording_is_not_overwritten_by_what_is_made_of_it(take: Path) -> None:
-    with pytest.raises(ControlsError, match=r"take\.wav is what is to be played: name another file with -o"):
+    with pytest.raises(ControlsError, match=r"take\.wav is both input and output: name another file with -o"):
         check_target(Path("./take.wav"), take)
 
 

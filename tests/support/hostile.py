@@ -213,8 +213,8 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         lambda folder: os.truncate(folder / WEIGHTS, 1 << 33),
         "weights.bin is not what the manifest",
     ),
-    "a manifest of megabytes": (raw(b" " * (1 << 21)), "it is no file of at most 1 MiB"),
-    "a million states": (raw(MILLION), "it is no file of at most 1 MiB"),
+    "a manifest of megabytes": (raw(b" " * (1 << 21)), "it must be a regular file of at most 1 MiB"),
+    "a million states": (raw(MILLION), "it must be a regular file of at most 1 MiB"),
     "a graph of 65 MiB": (
         grown(GRAPH, 65 << 20),
         "block-64.onnx is not a graph to be trusted: it has more than 64 MiB",

@@ -157,7 +157,7 @@ def test_two_boards_are_deployed_to_at_once_and_told_in_the_order_named(
         assert (board.root / "current").resolve().name == golden_bundle.digest[:16]
     again = tonearm("deploy", golden_bundle.folder, "--board", "bela", "--board", "pi").stdout.splitlines()
     assert [line.split()[4] for line in again] == ["bela", "pi"]
-    assert all("0 bytes pushed, all there already; proven before" in line for line in again)
+    assert all("nothing to upload; already proven on this board" in line for line in again)
 
 
 def break_host_key(board: Board, folder: Path) -> str:
@@ -216,8 +216,8 @@ def test_a_sweep_measures_each_case_on_each_board_once(
     asked += ["-o", tmp_path / "results"]
     first, second = tonearm(*asked), tonearm(*asked)
     for name in boards:
-        assert f"{name}: 2 cases measured, 0 were there already" in first.stderr
-        assert f"{name}: 0 cases measured, 2 were there already" in second.stderr
+        assert f"{name}: 2 cases measured, 0 already in" in first.stderr
+        assert f"{name}: 0 cases measured, 2 already in" in second.stderr
         assert f"{name}: " in second.stdout
     assert measured(tmp_path / "results") == [("bela", 64), ("bela", 256), ("pi", 64), ("pi", 256)]
 
@@ -255,7 +255,8 @@ def test_a_board_that_never_comes_back_fails_after_the_patience_and_keeps_what_i
     with ThreadPoolExecutor() as pool:
         pool.submit(cut)
         with pytest.raises(
-            UnreachableError, match=r"bela went away and was not back within 2 s .*start again to go on"
+            UnreachableError,
+            match=r"bela: it went away and was not back within 2 s .*run the same command again to go on",
         ):
             sweep("bela", [golden_bundle], plan(folder, 2000), quiet, patience=2)
     assert measured(folder) == [("bela", order[0])]
@@ -295,7 +296,7 @@ def test_a_case_whose_runner_is_killed_fails_alone_and_is_measured_next_time(
     assert told.splitlines()[-1].startswith(last)
     assert "hpn-reduced" in shown  # the tables
     assert measured(tmp_path / "results") == [("bela", 64), ("bela", 256), ("pi", 64)]
-    assert "pi: 1 cases measured, 1 were there already" in tonearm(*asked).stderr
+    assert "pi: 1 case measured, 1 already in" in tonearm(*asked).stderr
     assert measured(tmp_path / "results") == [("bela", 64), ("bela", 256), ("pi", 64), ("pi", 256)]
 
 
