@@ -123,7 +123,7 @@ def _write(
 def read_graph(path: Path) -> onnx.ModelProto:
     """The graph in a file, with its external data; `GraphError` when it is none."""
     if not path.is_file():
-        raise GraphError(f"{path} is {'a folder, not a graph' if path.is_dir() else 'not there'}")
+        raise GraphError(f"{path} is a folder, not a graph" if path.is_dir() else f"there is no file {path}")
     try:
         model = onnx.load(path, format="protobuf")
     except Exception as error:  # protobuf's, onnx's and the file system's, with no common base

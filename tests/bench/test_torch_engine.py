@@ -105,7 +105,7 @@ def test_both_engines_are_measured_under_a_protocol_once_and_make_its_tables(fm:
 
 def test_a_sweep_of_what_pytorch_can_not_do_does_not_begin(golden_bundle: Bundle, tmp_path: Path) -> None:
     plan = Plan((), ("loopback",), engines=(TORCH,), output=tmp_path / "results")
-    with pytest.raises(EngineError, match="can't be made again"):
+    with pytest.raises(EngineError, match="can't be rebuilt"):
         sweep("loopback", [golden_bundle], plan, quiet)
     assert not (tmp_path / "results").exists()
 
