@@ -96,5 +96,5 @@ def test_the_command_says_what_it_kept_and_what_it_left_out(tmp_path: Path, run:
 
 def test_an_export_says_what_of_the_checkpoint_it_left_out(tmp_path: Path, run: Path) -> None:
     options = ["--checkpoint", run, "--block", 64, "-o", tmp_path / "bundle"]
-    done = process("export", "hpn-reduced", *options)
+    done = tonearm("export", "hpn-reduced", *options)
     assert f"{run}: ignored teacher.*: 50 entries of distillation's teacher" in done.stderr.splitlines()

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from openssh import openssh
@@ -18,8 +19,6 @@ from tonearm.device.errors import DeviceError
 from tonearm.device.releases import release_path
 from tonearm.device.ssh.connection import Connection
 from tonearm.device.ssh.endpoint import Endpoint
-from tonearm.export.write import export_bundle
-from tonearm.models.catalogue import load
 from tonearm.runtime.bundle import Bundle, Provenance, read_bundle
 
 MODELS = ("hpn-reduced-flute", "hpn-reduced-flute+cd")
@@ -27,6 +26,9 @@ MODELS = ("hpn-reduced-flute", "hpn-reduced-flute+cd")
 
 def bundles(folder: Path) -> tuple[Bundle, Bundle]:
     """An old and a new one, of the same size and with other weights."""
+    from tonearm.export.write import export_bundle
+    from tonearm.models.catalogue import load
+
     old, new = (
         export_bundle(load(name), "flute", folder / name, (64,), weights=Provenance(name)).bundle for name in MODELS
     )
@@ -59,6 +61,12 @@ def deploy(board: Board, bundle: Bundle, port: int = 0, silence: float = 30, dea
     """What `tonearm deploy` does, over a cable if its port is given."""
     with Connection("board", replace(board.endpoint, port=port or board.endpoint.port), silence=silence) as connection:
         deploy_over(connection, bundle, quiet, deadline)
+
+
+def deploy_and_tell(started: Event, board: Board) -> None:
+    """In a process of its own, which should not need torch to begin."""
+    started.set()
+    deploy(board, board.new)
 
 
 def check(board: Board) -> None:

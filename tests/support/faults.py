@@ -22,7 +22,6 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cable import Cable
@@ -31,6 +30,7 @@ from fault_boards import (
     bundles,
     check,
     deploy,
+    deploy_and_tell,
     fails,
     mount,
     mounted,
@@ -140,12 +140,6 @@ def host_killed(board: Board, seed: int) -> None:
     host.kill()
     host.join()
     check(board)
-
-
-def deploy_and_tell(started: Event, board: Board) -> None:
-    """In a process of its own."""
-    started.set()
-    deploy(board, board.new)
 
 
 def two_at_once(board: Board, seed: int) -> None:

@@ -206,9 +206,9 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "weights behind a link": (linked(WEIGHTS), "weights.bin is missing"),
     "a graph behind a link": (linked(GRAPH), "block-64.onnx is missing"),
     "golden vectors behind a link": (linked(VECTORS), "golden.npz is missing"),
-    "a manifest behind a link": (linked(MANIFEST), "manifest.json is not a manifest: it is no file"),
+    "a manifest behind a link": (linked(MANIFEST), "manifest.json is not a manifest: it must be a regular file"),
     "weights that never end": (piped(WEIGHTS), "weights.bin is missing"),
-    "a manifest that never ends": (piped(MANIFEST), "manifest.json is not a manifest: it is no file"),
+    "a manifest that never ends": (piped(MANIFEST), "manifest.json is not a manifest: it must be a regular file"),
     "weights that grew": (
         lambda folder: os.truncate(folder / WEIGHTS, 1 << 33),
         "weights.bin is not what the manifest",

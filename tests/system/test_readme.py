@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from commands import tonearm
 from places import ROOT
 from tonearm.bench.parser import parser
 
@@ -90,13 +91,7 @@ def test_options_within_the_text_are_options() -> None:
 
 def test_the_example_of_the_runtime_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = subprocess.run(
-        [f"{Path(sys.executable).parent}/tonearm", "export", "hpn-reduced-flute", "--block", "64"],
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
+    tonearm("export", "hpn-reduced-flute", "--block", 64)
     (example,) = blocks(ROOT / "runtime" / "README.md", "python")
     spoken = "import numpy\nassert block.shape == (64,) and numpy.ptp(block) > 0.01"
     subprocess.run(
