@@ -59,7 +59,7 @@ def _proof(name: str, bundle: Bundle, parity: list[dict[str, Any]] | None) -> st
     error = max(entry["error"] for entry in parity)
     smoke = ", ".join(_smoke(name, bundle, entry) for entry in parity)
     unit = "M instructions" if descriptor(name).counts_instructions else "% of the block's length"
-    return f"differs from its golden vectors by at most {error:.1e} of full scale; time per step, in {unit}: {smoke}"
+    return f"differs from its golden vectors by at most {error:.1e} of full scale; per step, in {unit}: {smoke}"
 
 
 def _smoke(name: str, bundle: Bundle, entry: dict[str, Any]) -> str:
