@@ -85,7 +85,7 @@ def export_model(
     folder = folder or _own_folder(resolved.title, resolved.provenance)
     _load_exporter(progress)
     with needing_extra("exporting"):
-        module = resolved.load(lambda line: say(f"{checkpoint}: {printable(line)}"))
+        module = resolved.load(lambda line: say(f"{checkpoint or name}: {printable(line)}"))
     bundle, line = _export(module, resolved.title, folder, blocks, resolved.provenance, progress)
     if module.latency == 0:
         line += "; " + _causal_line(module, resolve(name, checkpoint, **{**options, "causal": False}).load())

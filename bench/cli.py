@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ..runtime.errors import TonearmError
 
-INTERRUPTED = "Interrupted. Finished results are kept; the board runs either its previous or its new release."
+INTERRUPTED = "Interrupted. Finished results are kept; a board runs either its previous or its new release."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -166,7 +166,9 @@ def _frames(bundle: Bundle, given: dict[str, np.ndarray]) -> int:
 
 def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if not np.issubdtype(value.dtype, np.number):
-        raise SignalError(f"{name} is not made of numbers but of {value.dtype}")
+        raise SignalError(
+            f"{name} is not made of numbers but of {'text' if value.dtype.kind in 'OSU' else value.dtype}"
+        )
     if value.size != np.prod(shape):
         raise SignalError(f"{name} has shape {value.shape}, the clip needs {shape[1]} frames of {shape[2]}")
     value = np.ascontiguousarray(value, dtype=np.float32).reshape(shape)

@@ -28,7 +28,7 @@ def list_releases(options: argparse.Namespace) -> None:
         )
         for entry in state["releases"]
     ]
-    out.print(Table("", ("release", "MB", "proven there", ""), rows, texts=("release", "proven there", "")))
+    out.print(Table("", ("release", "MB", "proven there", "state"), rows, texts=("release", "proven there", "state")))
 
 
 def roll_back(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from ...runtime.progress import Progress
 from .. import bundles
 from ..errors import BenchError
 from ..output.console import out, say, stage
+from ..output.numbers import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def _listen(entries: Sequence[Entry], instrument: str | None, options: argparse.
 
     with stage("read the test phrases") as progress:
         phrases = _phrases(instrument, options.data, progress)[: options.phrases]
-    with stage(f"play {len(phrases)} phrases with {len(entries)} models, and listen") as progress:
+    with stage(f"play {count(len(phrases), 'phrase')} with {count(len(entries), 'model')}, and listen") as progress:
         return compare(entries, phrases, progress)
 
 

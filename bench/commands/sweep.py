@@ -130,4 +130,5 @@ def _search(plan: Plan, ready: Sequence[Bundle]) -> None:
 def _tell_how_to_go_on(folder: Path) -> None:
     with contextlib.suppress(ResultsError):
         kept = len(read_cases(folder))
-        say(f"{kept} finished cases are in {folder} (tonearm report {folder}): the same command again goes on")
+        what = f"{kept} finished cases are in {folder} (tonearm report {folder})" if kept else "no case is finished yet"
+        say(f"{what}: the same command again goes on")

@@ -51,7 +51,9 @@ def _add_info(actions: Commands) -> None:
         "board_doctor:info",
     )
     add_board_name(action)
-    action.add_argument("--json", action="store_true", help="all facts, for programs; what is not known is left out")
+    action.add_argument(
+        "--json", action="store_true", help="all facts, for programs; what is not known is left out or empty"
+    )
 
 
 def _add_doctor(actions: Commands) -> None:

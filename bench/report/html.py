@@ -63,7 +63,7 @@ def fingerprint(board: Board) -> dict[str, str]:
     memory_kb = facts.get("memory_kb")
     found = {
         "model": facts.get("model", ""),
-        "CPU": f"{first['cpu']}, {facts.get('cores', '?')} core(s), {facts.get('machine', '')}",
+        "CPU": f"{first['cpu']}, {facts.get('cores', '?')} cores, {facts.get('machine', '')}",
         "memory": f"{memory_kb / 1024**2:.1f} GiB" if memory_kb else "",
         "kernel": f"Linux {first['kernel']}",
         "C library": f"{facts.get('libc', '')} {facts.get('libc_version', '')}",

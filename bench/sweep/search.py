@@ -163,7 +163,7 @@ def table(name: str, found: Sequence[Found]) -> Table:
 
 def _row(found: Found) -> list[str]:
     block, seen = found.block, found.verdict
-    length = f"{1e3 * block / found.bundle.sample_rate:g}" if block else "-"
+    length = digits(1e3 * block / found.bundle.sample_rate) if block else "-"
     figures = [f"{seen.p50 / 1e6:.3f}", _bound(seen), str(seen.misses)] if seen else ["-"] * 3
     after = "" if math.isnan(found.missed_after) else f" (missed after {digits(found.missed_after)} s)"
     limit = f"{found.limit} at {found.fails}{after}" if found.fails else "not limited (smallest block in the bundle)"
@@ -187,7 +187,7 @@ def remarks(found: Sequence[Found]) -> list[str]:
     few = [one.block / one.bundle.sample_rate for one in found if one.block and not _is_proven(one)]
     if few:
         enough = math.ceil(ENOUGH * max(few))
-        lines.append(f"not proven: no miss, but too few steps to say p99.9; --seconds {enough} are enough")
+        lines.append(f"not proven: no miss, but too few steps to say p99.9; --seconds {enough} is enough")
     if seconds and seconds < SECONDS:
         lines.append(f"{seconds:g} s is short; the default is {SECONDS:g} s without a miss")
     return lines

@@ -13,6 +13,7 @@ from ...device.ssh.connection import Connection
 from ...runtime.bundle import Bundle
 from ...runtime.progress import Progress
 from ..output.console import say
+from ..output.numbers import count
 from ..results.store import SAMPLES
 from .conditions import Conditions
 
@@ -53,7 +54,9 @@ def ready_board(
     with session(connection, what[0], progress, token=what[1]) as found:
         cores = found.site.facts["cores"]
         if threads > cores:
-            raise BoardError(f"{connection.name} has {cores} core(s): {threads} threads would only measure waiting")
+            raise BoardError(
+                f"{connection.name} has {count(cores, 'core')}: {threads} threads would only measure waiting"
+            )
         (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
         there = ReadyBoard(connection, found.site, found.held, conditions=conditions)
         there.install(bundles, progress)
@@ -77,7 +80,7 @@ def without_cores(name: str, threads: Iterable[int], cores: int) -> set[int]:
     """Those of `threads` for which the board has no cores, told in a line: they would measure nothing but waiting."""
     many = sorted({count for count in threads if count > cores})
     if many:
-        say(f"{name} has {cores} core(s): {', '.join(map(str, many))} threads are left out")
+        say(f"{name} has {count(cores, 'core')}: {', '.join(map(str, many))} threads are left out")
     return {*many}
 
 

@@ -126,7 +126,8 @@ def load(facts: dict[str, Any]) -> Finding | None:
         return None
     return Finding(
         PROBLEM,
-        f"{facts['load'][0]:.2f} processes wanted a core in the last minute, and there are {facts['cores']}",
+        f"{facts['load'][0]:.2f} processes wanted a core in the last minute (cores: {facts['cores']}; to measure, less "
+        f"than {BUSY * max(facts['cores'], 1):g} should)",
         "they take turns with what is measured, and warm the board",
         "top   # stop what need not run; after a start or a deploy, wait a minute",
     )

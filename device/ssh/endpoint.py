@@ -12,7 +12,7 @@ from ..errors import BoardError
 SSH_PORT = 22
 CONNECT_SECONDS = 20
 _HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]{0,253}")  # a ProxyCommand may hand it to a shell
-_USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9._@\\+-]{0,63}\$?")
+_USER = re.compile(r"[A-Za-z0-9_.](?:[A-Za-z0-9._@\\+-]{0,62}[A-Za-z0-9._+-])?\$?")
 
 
 @dataclass(frozen=True)

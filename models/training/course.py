@@ -181,6 +181,8 @@ def _teacher_file(course: Course, folder: Path) -> tuple[str, Path]:
     files = [Path(given)] if given else [folder / f"{trained}{SUFFIX}", folder / f"{name}{SUFFIX}"]
     files += [packaged for packaged in (_packaged(trained), model.checkpoint) if packaged and not given]
     found = [file for file in files if file.is_file()]
+    if given and not found:
+        raise TrainingError(f"--teacher {course.teacher}: there is no file {given}")
     if not found:
         raise TrainingError(
             f"no weights of {trained} to learn from: train it first (tonearm train {name} with the same data and -o), "

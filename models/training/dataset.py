@@ -203,7 +203,7 @@ def _split(phrases: list[Phrase], about: str, licence: str) -> DataSet:
     held = max(1, round(SHARE * len(phrases)))
     if len(phrases) < 2 * held + 1:
         raise DataError(
-            f"{len(phrases)} phrases of {PHRASE_SECONDS:g} s are too few for training, validation and test: give "
+            f"too few phrases of {PHRASE_SECONDS:g} s for training, validation and test ({len(phrases)}): give "
             f"at least 3, {3 * PHRASE_SECONDS:g} s of sound"
         )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(phrases))

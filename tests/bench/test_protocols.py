@@ -192,7 +192,7 @@ def test_threads_that_a_board_has_no_cores_for_are_left_out_and_told(
     golden_bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert grid(PAPER, "pi", [golden_bundle], 2)["threads"] == (1, 2)
-    assert "pi has 2 core(s): 4 threads are left out" in capsys.readouterr().err
+    assert "pi has 2 cores: 4 threads are left out" in capsys.readouterr().err
 
 
 def test_a_virtual_board_is_asked_for_few_calls(golden_bundle: Bundle) -> None:
