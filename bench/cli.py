@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -69,9 +70,10 @@ def _tell(error: Exception) -> None:
 
 def _closed(error: BrokenPipeError) -> int:
     """Be quiet when whoever reads our output has had enough (`| head`); say it when it was another pipe."""
-    try:
-        sys.stdout.flush()
-        _say(f"tonearm: {error}")
-    except BrokenPipeError:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if any(event & select.POLLERR for _, event in poll.poll(0)):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        _say(f"tonearm: {error}")
     return 1

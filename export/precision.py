@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,14 @@ def numbers(tensors: Iterable[TensorProto]) -> Counter[str]:
     return counts
 
 
-def precision_facts(counts: Counter[str], streams_halves: bool = False) -> dict[str, Any]:
-    """A manifest's `precision`, that of most of the weights, and its `tolerance`, a part of full scale.
+def precision_facts(counts: Mapping[str, int] = {}, *, streams_halves: bool = False) -> dict[str, Any]:
+    """A manifest's `precision` and `tolerance`, a part of full scale; by default those of what PyTorch has traced.
 
-    With `streams_halves`, signals or states are float16.
+    The precision is that of most of the weights, where there is none the first of `PRECISIONS`. With `streams_halves`,
+    signals or states are float16.
     """
-    half = counts["fp16"] > 0 or streams_halves
+    half = counts.get("fp16", 0) > 0 or streams_halves
     return {
-        "precision": max(counts, key=counts.__getitem__, default=FP32),
+        "precision": max(PRECISIONS.values(), key=lambda name: counts.get(name, 0)),
         "tolerance": HALF_TOLERANCE if half else TOLERANCE,
     }

@@ -17,7 +17,7 @@ from .assemble import IR_VERSION, VERIFY_BLOCKS, check_folder, origin_facts, rep
 from .errors import ExportError
 from .graph import OPSET, frames_per_block, trace
 from .names import name_nodes, owners
-from .precision import numbers, precision_facts
+from .precision import precision_facts
 from .probe import example_of
 from .simplify import Simplifier, onnxsim_simplify, simplify
 from .streaming import StreamingModule, render
@@ -72,9 +72,7 @@ def export_bundle(
     graphs, unsimplified = simplify(traced, simplifier)
     for block, graph in graphs.items():
         name_nodes(graph, owners(traced[block]))  # also what the simplifier has put in
-    facts = _facts(module, name, blocks, weights=weights, source=source) | precision_facts(
-        numbers(graphs[blocks[0]].graph.initializer)
-    )
+    facts = _facts(module, name, blocks, weights=weights, source=source)
     golden = _golden(module, max(blocks) // module.hop)
 
     def write(new: Path, graphs: dict[int, onnx.ModelProto], unsimplified: str) -> float:
@@ -126,20 +124,24 @@ def _facts(
     noise = [signal for signal in module.inputs if signal in module.noise]
     states = module.zero_states()
     packages = ("tonearm", "torch", "onnx", "onnxsim", "onnxscript", "onnxruntime")
-    return origin_facts(name, weights, source, blocks, packages) | {
-        "sample_rate": module.sample_rate,
-        "hop": module.hop,
-        "latency": module.latency,
-        "inputs": [{"name": s, "width": width, "noise": s in noise} for s, width in module.inputs.items()],
-        "outputs": [{"name": s, "width": width} for s, width in module.outputs.items()],
-        "states": [
-            {"name": s, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
-            for s, value in states.items()
-        ],
-        "parameters": module.parameters_by_part(),
-        "opset": OPSET,
-        "ir_version": IR_VERSION,
-    }
+    return (
+        origin_facts(name, weights, source, blocks, packages)
+        | precision_facts()
+        | {
+            "sample_rate": module.sample_rate,
+            "hop": module.hop,
+            "latency": module.latency,
+            "inputs": [{"name": s, "width": width, "noise": s in noise} for s, width in module.inputs.items()],
+            "outputs": [{"name": s, "width": width} for s, width in module.outputs.items()],
+            "states": [
+                {"name": s, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+                for s, value in states.items()
+            ],
+            "parameters": module.parameters_by_part(),
+            "opset": OPSET,
+            "ir_version": IR_VERSION,
+        }
+    )
 
 
 def _write(

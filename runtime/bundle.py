@@ -22,6 +22,16 @@ MANIFEST = "manifest.json"
 FP32 = "fp32"  # the precision that models are trained in
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 HASH = re.compile(r"[0-9a-f]{64}")
+_FORMS_BEFORE = tuple(
+    (re.compile(form), kind)
+    for form, kind in (
+        (r"untrained: ()random, seed .*", "untrained"),
+        (r"trained, ()comes with Tonearm, .*", "trained"),
+        (r"checkpoint (.+), sha256 [0-9a-f]{16}", "checkpoint"),
+        (r"imported from (.+), sha256 [0-9a-f]{16}", "graph"),
+        (r"(\S+:\S+), (?:no weights|weights sha256 [0-9a-f]{16})", "module"),
+    )
+)
 KINDS = ("untrained", "trained", "checkpoint", "module", "graph", "other")
 STATE_TYPES = ("float32", "float64", "float16", "int64", "int32", "bool")
 
@@ -74,7 +84,7 @@ class Provenance:
     Attributes:
         text: for people, one line; results have it beside every figure.
         kind: one of `KINDS`: random, those that come with Tonearm, a checkpoint, a module or a graph of someone's own;
-            "other" for what only the text tells, as in a manifest without this.
+            "other" for what only the text tells.
         source: the name of that file, module or model.
         digest: sha256 of the weights or their file, "" where there are none.
     """
@@ -195,7 +205,7 @@ def _bundle(folder: Path, digest: str, manifest: dict[str, Any]) -> Bundle:
         latency=read("latency", lambda value: _count(value, least=0, most=MAX_SAMPLES)),
         precision=read("precision", _text),
         tolerance=read("tolerance", _tolerance),
-        provenance=_provenance(read("weights", _text), read("provenance", dict) if "provenance" in manifest else {}),
+        provenance=_provenance(read("weights", _text), read("provenance", dict) if "provenance" in manifest else None),
         inputs=read("inputs", lambda entries: tuple(map(_signal, _few(entries)))),
         outputs=read("outputs", lambda entries: tuple(map(_signal, _few(entries)))),
         states=read("states", lambda entries: tuple(map(_state, _few(entries)))),
@@ -210,11 +220,22 @@ def _bundle(folder: Path, digest: str, manifest: dict[str, Any]) -> Bundle:
     return bundle
 
 
-def _provenance(text: str, fields: dict[str, Any]) -> Provenance:
+def _provenance(text: str, fields: dict[str, Any] | None) -> Provenance:
+    if fields is None:
+        return _provenance_before(text)
     kind, digest = _text(fields.get("kind", "other")), _text(fields.get("digest", ""))
     if kind not in KINDS:
         raise ValueError(f"provenance: {kind[:MAX_NAME]!r} is not one of {', '.join(KINDS)}")
     return Provenance(text, kind, _text(fields.get("source", "")), digest and _hash(digest))
+
+
+def _provenance_before(text: str) -> Provenance:
+    """Of manifests made before they had a `provenance`: what their text begins with, as it was written then."""
+    for form, kind in _FORMS_BEFORE:
+        found = form.fullmatch(text)
+        if found:
+            return Provenance(text, kind, found[1] or "")
+    return Provenance(text)
 
 
 def _files(entries: dict[str, Any]) -> dict[str, File]:

@@ -9,4 +9,4 @@ from argcomplete.shell_integration import shellcode
 
 def completion(options: argparse.Namespace) -> None:
     """Print the shell's code, as argcomplete writes it."""
-    print(shellcode(["tonearm"], shell=options.shell))
+    print(shellcode(["tonearm"], shell=options.shell), flush=True)

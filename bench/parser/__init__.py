@@ -35,7 +35,7 @@ class _Version(argparse.Action):
     ) -> None:
         from importlib import metadata
 
-        print(f"tonearm {metadata.version('tonearm')}")
+        print(f"tonearm {metadata.version('tonearm')}", flush=True)
         parser.exit()
 
 

@@ -158,7 +158,7 @@ def unmeasured(board: Board) -> list[str]:
     missing = [text for column, text in SENSORS.items() if not _known(board.cases, column)]
     if not _known(board.cases, "instructions"):
         why = counting(board)
-        missing.append(f"instructions ({f'refused by the kernel: {why}' if why else 'not asked for'})")
+        missing.append(f"instructions ({f'not counted: {why}' if why else 'not asked for'})")
     if all(row["mode"] != PACED for row in board.cases):
         missing.append("paced playback (not asked for)")
     return [*missing, POWER]

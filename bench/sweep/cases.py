@@ -128,7 +128,7 @@ def measure(
     deadline = TASK_SECONDS + SLOWEST_RTF * (case.steps + request["warmup"]) * case.period
     with there.held.quietly(deadline):
         record, samples = _run(there, case, request, deadline)
-    arrays = read_samples(io.BytesIO(samples), f"{there.connection.name}: what {case} gave")
+    arrays = read_samples(io.BytesIO(samples), f"what {case} gave on {there.connection.name}")
     try:
         check_answer(case, request, record, arrays["step_ns"].size)
     except AgentError as error:

@@ -55,7 +55,7 @@ def ready_board(
         cores = found.site.facts["cores"]
         if threads > cores:
             raise BoardError(
-                f"{connection.name} has {count(cores, 'core')}: {threads} threads would only measure waiting"
+                f"it has {count(cores, 'core')}: {threads} threads would only measure waiting", board=connection.name
             )
         (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
         there = ReadyBoard(connection, found.site, found.held, conditions=conditions)

@@ -58,7 +58,7 @@ def module_of(bundle: Bundle) -> dict[str, Any]:
     for name, values in product(NAMES, product((True, False), (False, True), (False, True))):
         options = dict(zip(("reverb", "causal", "full_noise"), values, strict=True))
         if variant_name(name, **options) == bundle.name and bundle.precision == FP32:
-            if resolve(name).provenance == bundle.provenance:
+            if resolve(name).provenance.text == bundle.weights:
                 return {"name": name, "options": options}
             break
     raise EngineError(

@@ -94,9 +94,9 @@ def check_key(name: str, endpoint: Endpoint, key: paramiko.PKey, trust: bool = F
     if any(entry.blob == blob for entry in plain):
         return
     if plain:
-        raise HostKeyError(_changed(name, endpoint, key, plain))
+        raise HostKeyError(_changed(name, endpoint, key, plain), board=name)
     if not trust:
-        raise HostKeyError(_unknown(name, endpoint, key, known))
+        raise HostKeyError(_unknown(name, endpoint, key, known), board=name)
     _ask_to_trust(name, endpoint, key)
 
 
@@ -112,7 +112,7 @@ def _shown(key: paramiko.PKey) -> str:
 def _changed(name: str, endpoint: Endpoint, key: paramiko.PKey, expected: list[KnownKey]) -> str:
     wanted = [entry for entry in expected if entry.kind == key.get_name()] or expected
     return (
-        f"{name}: the host key of {endpoint.known_as} has CHANGED: it is now {_shown(key)}, expected "
+        f"the host key of {endpoint.known_as} has CHANGED: it is now {_shown(key)}, expected "
         f"{' or '.join(f'{entry.kind} {fingerprint(entry.blob)}' for entry in wanted)}. Somebody may be in between, "
         f"or the board was set up anew. If you are sure: ssh-keygen -R '{endpoint.known_as}', then "
         f"tonearm board trust {name}"
@@ -123,7 +123,7 @@ def _unknown(name: str, endpoint: Endpoint, key: paramiko.PKey, known: list[Know
     by_hand = f"ssh -p {endpoint.port} {endpoint.user}@{endpoint.host} true"
     certified = any(entry.marker == "@cert-authority" for entry in known)
     return (
-        f"{name}: the host key of {endpoint.known_as} is not known ({_shown(key)})"
+        f"the host key of {endpoint.known_as} is not known ({_shown(key)})"
         f"{'; Tonearm does not read host certificates' if certified else ''}. "
         f"To compare it and trust it: tonearm board trust {name} (or connect once by hand: {by_hand})"
     )

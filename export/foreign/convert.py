@@ -176,7 +176,7 @@ def _settle(model: onnx.ModelProto) -> None:
 def _facts(model: onnx.ModelProto, plan: Plan) -> dict[str, Any]:
     ends = (*plan.inputs, *plan.outputs, *plan.states)
     counts = numbers(tensor for part in nested(model.graph) for tensor in part.initializer)
-    return precision_facts(counts, any(one.dtype == "float16" for one in ends)) | {
+    return precision_facts(counts, streams_halves=any(one.dtype == "float16" for one in ends)) | {
         "hop": plan.hop,
         "inputs": [{"name": one.name, "width": one.size, "noise": False} for one in plan.inputs],
         "outputs": [{"name": one.name, "width": one.size} for one in plan.outputs],

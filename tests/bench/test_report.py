@@ -165,7 +165,7 @@ def test_the_notes_say_what_was_granted_refused_and_not_measured(copied: Path) -
         return case | {"record": case["record"] | {"granted": grant}}
 
     before, after = sections(load(copied))[0], sections(change(copied, tuned))[0]
-    assert any("instructions (refused by the kernel: No such file or directory)" in note for note in notes(before))
+    assert any("instructions (not counted: No such file or directory)" in note for note in notes(before))
     assert "granted: governor performance, scheduling SCHED_FIFO 80, cores 1, memory not locked" in notes(after)
     assert "refused: memory lock (Cannot allocate memory)" in notes(after)
     for board in (before, after):

@@ -169,9 +169,23 @@ def test_where_the_weights_come_from_is_read_as_it_was_written(tmp_path: Path, m
     assert found.provenance == Provenance("checkpoint a.pt", "checkpoint", "a.pt", "0" * 64)
 
 
-def test_of_a_manifest_without_a_provenance_only_the_text_is_known(tmp_path: Path, manifest: dict[str, Any]) -> None:
-    del manifest["provenance"]
-    assert read_manifest(tmp_path, manifest).provenance == Provenance("golden", "other")
+@pytest.mark.parametrize(
+    ("text", "kind", "source"),
+    [
+        ("untrained: random, seed 0, heads fitted to the loudness", "untrained", ""),
+        ("trained, comes with Tonearm, sha256 4aee52a909fdea25", "trained", ""),
+        ("checkpoint last, best.ckpt, sha256 4aee52a909fdea25", "checkpoint", "last, best.ckpt"),
+        ("imported from amp.onnx, sha256 4aee52a909fdea25", "graph", "amp.onnx"),
+        ("amp:build, no weights", "module", "amp:build"),
+        ("amp:build, weights sha256 4aee52a909fdea25", "module", "amp:build"),
+        ("golden", "other", ""),
+    ],
+)
+def test_a_manifest_of_before_says_in_its_text_where_the_weights_come_from(
+    tmp_path: Path, manifest: dict[str, Any], text: str, kind: str, source: str
+) -> None:
+    before = {key: value for key, value in manifest.items() if key != "provenance"} | {"weights": text}
+    assert read_manifest(tmp_path, before).provenance == Provenance(text, kind, source)
 
 
 @pytest.mark.parametrize("name", ["block-64.onnx", "block-256.onnx", "weights.bin", "golden.npz"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -15,7 +17,7 @@ import places
 import pytest
 import soundfile
 import torch
-from commands import process, tonearm
+from commands import process, program, tonearm
 from tonearm.device.loopback import serve
 from tonearm.export.foreign.convert import import_graph
 from tonearm.models.catalogue import MODELS, TRAINED
@@ -367,3 +369,14 @@ def test_the_models_are_listed_with_what_they_weigh_and_where_their_weights_come
     assert rows["ddx7-reduced-flute"] == ["51922", "0", "16002", "12.8+0+28.7", "29", "32", "266"]
     assert rows["wavetable-reduced"][:4] == ["6150", "10240", "16002", "1.38+2.7+28.7"]
     assert "without --checkpoint these models are untrained" in text
+
+
+@pytest.mark.parametrize("words", [["--version"], ["completion", "bash"], ["models"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_nothing_is_said_to_whoever_has_closed_the_pipe(words: list[str], unbuffered: str) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(program(*words), stdout=write_end, stderr=subprocess.PIPE, env=environment, timeout=60)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, b"")
