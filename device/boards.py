@@ -58,7 +58,7 @@ def check_name(name: str) -> None:
 
 
 def default_board(say: Callable[[str], None]) -> str:
-    """The virtual board where this machine has what it needs, else the loopback board, and `say` is told why."""
+    """The virtual board where this machine can run it, else the loopback board; `say` is called with the reason."""
     reason = start.obstacle()
     if reason:
         say(f"no virtual board on this machine, so the loopback board is used: {reason}")

@@ -147,7 +147,7 @@ def check_entry(where: str, name: str, entry: Any) -> None:
         raise UnknownBoardError(f'{where} needs host = "..."')
     unknown = sorted(set(entry) - {"host", *_OPTIONAL})
     if unknown:
-        raise UnknownBoardError(f"{where} has {unknown[0]}; a board has host, {', '.join(_OPTIONAL)}")
+        raise UnknownBoardError(f"{where}: unknown key {unknown[0]}; the keys are host, {', '.join(_OPTIONAL)}")
     wrong = [key for key, kind in _OPTIONAL.items() if key in entry and type(entry[key]) is not kind]
     if wrong:
         raise UnknownBoardError(f"{where} has a {wrong[0]} that is not {_OPTIONAL[wrong[0]].__name__}")

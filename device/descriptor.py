@@ -1,4 +1,4 @@
-"""What differs between kinds of boards, said here alone: those that people add, and the two that are built in."""
+"""What differs between kinds of boards: those that people add, and the two that are built in."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class Descriptor(NamedTuple):
     """
 
     about: str = ""
-    """What `tonearm board list` says of it."""
+    """Its description in `tonearm board list`."""
     is_built_in: bool = False
     is_startable: bool = False
-    """By `tonearm board up`; several may run, `NAME`, `NAME-2`, and so on."""
+    """Whether `tonearm board up` can start it; several may run, `NAME`, `NAME-2`, and so on."""
     clock: str = TIME
     """What a step is measured in: `TIME`, nanoseconds, or `INSTRUCTIONS`."""
     silence: int = 30
-    """Seconds without a word from a board, which says every two that it works, after which it counts as gone."""
+    """Seconds of silence after which a board counts as gone; one that works reports every two seconds."""
     proof_frames: int | None = None
-    """How much of the golden clip proves a release; None: all of it."""
+    """Frames of the golden clip that prove a release; None: all of them."""
     repeats: int = 3
     steps: int = 1000
-    """Of a case in burst, at least; and so many that they make `samples`."""
+    """Timed steps of a case in burst mode: at least so many, and enough to make `samples`."""
     samples: int = 0
     warmup: int = 50
-    """Steps before those that count."""
+    """Warm-up steps, which don't count."""
     floor: int = 20_000
-    """Empty steps, which show what measuring itself costs."""
+    """Empty steps, which show the overhead of measuring itself."""
     profile_steps: int = 100
 
     @property

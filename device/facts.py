@@ -1,4 +1,4 @@
-"""What a board says of itself, checked before anything is built on it: a board may be broken or hostile."""
+"""The facts that a board reports, checked before they are used: a board may be broken or hostile."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def check_examined(name: str, said: dict[str, Any], asked: float, answered: floa
 
 
 def _nonsense(name: str, error: Exception) -> AgentError:
-    return AgentError(f"it sent facts that make no sense: {printable(repr(error))[:300]}", board=name)
+    return AgentError(f"it sent invalid facts: {printable(repr(error))[:300]}", board=name)
 
 
 def _text(value: Any) -> str:

@@ -21,7 +21,9 @@ def exclusive(lock: Path, timeout_s: float, error: type[DeviceError]) -> Iterato
         deadline = time.monotonic() + timeout_s
         while not _try_lock(file):
             if time.monotonic() > deadline:
-                raise error(f"another tonearm process has held {lock} for {timeout_s:g} s")
+                raise error(
+                    f"another tonearm process has held {lock} for {timeout_s:g} s; wait until it is done, or stop it"
+                )
             time.sleep(0.1)
         yield
 

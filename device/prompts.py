@@ -1,4 +1,4 @@
-"""Questions to the person: libraries never ask by themselves, the command line lets them."""
+"""Questions to the user: libraries ask only where the command line lets them."""
 
 from __future__ import annotations
 

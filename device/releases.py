@@ -88,9 +88,7 @@ def prove(
             for e in record["parity"]
         ]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AgentError(
-            f"it sent a record of its proof that makes no sense: {error!r}", board=connection.name
-        ) from error
+        raise AgentError(f"it sent an invalid parity record: {error!r}", board=connection.name) from error
 
 
 def proof_path(site: Site, release: Release) -> str:
@@ -131,7 +129,7 @@ def releases(connection: Connection) -> dict[str, Any]:
             ],
         }
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AgentError(f"it sent a list of releases that makes no sense: {error!r}", board=connection.name) from error
+        raise AgentError(f"it sent an invalid list of releases: {error!r}", board=connection.name) from error
 
 
 def rollback(connection: Connection, to: str = "") -> str:

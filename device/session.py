@@ -1,4 +1,4 @@
-"""A board that is ours for a while and has all it takes to run bundles: what deploying, playing and measuring share."""
+"""A board reserved for this host and ready to run bundles: what deploying, playing and measuring share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Session:
         if is_proven(self.site, release):
             return None
         frames = descriptor(self.connection.name).proof_frames
-        about = f"prove that {bundle.name} streams there as trained"
+        about = f"prove that {bundle.name} streams on the board as trained"
 
         def tell(done: int, total: int) -> None:
             progress(about, done, total)
@@ -72,7 +72,7 @@ def session(connection: Connection, what: str, progress: Progress, token: str = 
     Args:
         connection: to the board.
         what: what it is held for, as others who want it are told.
-        progress: told how far it is.
+        progress: called with what is being done and how far it is.
         token: as of `turn`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The board to ourselves: one host at a time deploys, plays or measures there."""
+"""Exclusive use of a board: one host at a time deploys, plays or measures there."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SILENCE_SECONDS = 60  # after which the board gives it to the next
 
 
 def new_token() -> str:
-    """What tells one piece of work from another, should it lose the connection over which it holds a board."""
+    """A random token by which one piece of work takes its board back, should it lose the connection."""
     return secrets.token_hex(8)
 
 
 class Turn:
-    """A held board; `quietly` while something is measured there, `check` before something is changed."""
+    """Exclusive use of a board; `quietly` while something is measured there, `check` before something is changed."""
 
     def __init__(self, connection: Connection, channel: paramiko.Channel) -> None:
         self._connection, self._channel = connection, channel
@@ -40,23 +40,23 @@ class Turn:
         threading.Thread(target=self._beat, daemon=True).start()
 
     def check(self) -> None:
-        """`UnreachableError` when the board is not ours any more."""
+        """`UnreachableError` when this host no longer has the board."""
         if self._channel.closed or self._channel.exit_status_ready():
             name = self._connection.name
             raise UnreachableError(
-                "the board was given to another host, as it had heard nothing from this one; try again", board=name
+                "the board lost contact with this host and was given to another one; try again", board=name
             )
 
     @contextlib.contextmanager
     def quietly(self, seconds: float) -> Iterator[None]:
-        """Nothing is sent for up to so many seconds: a packet every now and then would be measured, too."""
+        """Send nothing for up to so many seconds: the packets that keep the board would disturb the measurement."""
         with self._speaking:
             self._say(seconds + SILENCE_SECONDS)
             yield
             self._say(SILENCE_SECONDS)
 
     def end(self) -> None:
-        """Give the board back; `UnreachableError` when the connection has broken: then the board finds out itself."""
+        """Release the board; `UnreachableError` when the connection has broken: then the board frees itself."""
         self._over.set()
         self._connection.end(self._channel)
 
@@ -74,9 +74,9 @@ class Turn:
 def turn(
     connection: Connection, what: str, progress: Progress, patience: float = PATIENCE_SECONDS, token: str = ""
 ) -> Iterator[Turn]:
-    """Hold the board for as long as the block lasts; nobody else's work there goes on meanwhile.
+    """Have the board to this host alone while the block runs; others wait.
 
-    A turn with the `token` of an earlier one takes the board from that one, whose connection is lost.
+    With the `token` of an earlier call whose connection is lost, the board is taken over from that one.
 
     Raises:
         BusyError: somebody else had it for longer than `patience` seconds; it says who.

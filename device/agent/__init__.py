@@ -1,1 +1,1 @@
-"""What runs on the board on our behalf, sent over SSH with every request. Standard library only, Python 3.9."""
+"""The agent: the program that Tonearm sends to the board with every request. Standard library only, Python 3.9."""

@@ -91,7 +91,7 @@ def receive(stream: BinaryIO, target: Path, file: dict[str, Any]) -> None:
     if start != size_of(part):
         part.unlink(missing_ok=True)
     if start > size_of(part):
-        raise RefusalError("cut", f"the part of {target.name} that had arrived is gone; try again")
+        raise RefusalError("cut", f"the part of {target.name} uploaded so far is gone; try again")
     try:
         with part.open("ab") as out:
             append(stream, out, file["size"] - start, target.name)
@@ -144,7 +144,7 @@ def fill(root: Path, folder: Path, contents: dict[str, str]) -> None:
             continue
         if file_hash(source) != sha256:
             source.unlink(missing_ok=True)
-            raise RefusalError("hash", f"{name} is damaged on the board; deploy again to push it anew")
+            raise RefusalError("hash", f"{name} is damaged on the board; deploy again to replace it")
         place.parent.mkdir(parents=True, exist_ok=True)
         part_of(place).unlink(missing_ok=True)
         link(source, part_of(place))

@@ -1,4 +1,4 @@
-"""What runs on the board on our behalf: standard library only, Python 3.9, sent over SSH with every request.
+"""The agent: the program that Tonearm sends to the board with every request. Standard library only, Python 3.9.
 
 One request, one process, one answer. Standard input holds one line of JSON and then the bytes of the files it
 lists; standard output answers with a line `TONEARM-1 {...}` and then the bytes of the files that line lists.
@@ -10,11 +10,11 @@ checked, renamed.
 ~/.tonearm/objects/<sha256>                    files as pushed
            runtimes/<hash>/                    numpy and ONNX Runtime, unpacked wheels; <hash>.failed.json: does not run
            runtimes/system-<versions>/         links to those of the system, where no wheel fits
-           runners/<hash>/tonearm/runtime/     our own runner
+           runners/<hash>/tonearm/runtime/     Tonearm's runner
            releases/<name>/<digest>/           bundles (links to objects); <digest>.parity.json once proven
            current -> releases/<name>/<digest>
            history                             what was current before
-           turn                                who works here now
+           turn                                who uses the board now
            jobs/                               one folder for each running task
            tuned.json                          settings as they were before we changed them
 ```

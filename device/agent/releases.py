@@ -38,7 +38,7 @@ def switch(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Make the release current; the `keep` releases used last stay, and those that `current` is or was."""
     release = request["release"]
     if not inside(root, release).is_dir():
-        raise RefusalError("release", f"{release} is not on the board")
+        raise RefusalError("release", f"{release} is not on the board; deploy it again")
     past = history(root)
     if current_of(root) != release:
         past.append(release)
@@ -83,7 +83,9 @@ def rollback(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     past = history(root)
     release = named(root, request["to"]) if request["to"] else before(root, past)
     if not is_whole(root, release):
-        raise RefusalError("release", f"{release} is damaged, {current_of(root) or 'none'} stays: deploy it again")
+        raise RefusalError(
+            "release", f"{release} is damaged: deploy it again; {current_of(root) or 'none'} stays current"
+        )
     past = up_to(release, past) if release in past else [*past, release]
     point(root, release, past)
     return {"current": release}
@@ -107,7 +109,7 @@ def named(root: Path, words: str) -> str:
     if len(found) != 1:
         there = ", ".join(path.partition("/")[2] for path in (found or paths)) or "none"
         several = f"{len(found)} releases" if found else "no release"
-        raise RefusalError("release", f"{words!r} names {several}; there are: {there}")
+        raise RefusalError("release", f"{words!r} matches {several}; releases to choose from: {there}")
     return found[0]
 
 

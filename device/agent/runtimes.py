@@ -131,6 +131,6 @@ def system_name(packages: list[Path]) -> str:
 def link_system(packages: list[Path], folder: Path) -> None:
     """Make the system's packages importable from `folder`, and nothing else that lies beside them."""
     if not packages:
-        raise RefusalError("system", "its Python has no onnxruntime of its own")
+        raise RefusalError("system", "the system's Python has no onnxruntime")
     for package in packages:
         (folder / package.name).symlink_to(package)

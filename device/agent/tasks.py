@@ -39,11 +39,11 @@ model = base64.b64decode("@MODEL@")
 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 (y,) = session.run(None, {"x": numpy.linspace(-1, 1, 64, dtype=numpy.float32).reshape(2, 1, 32)})
 if y.shape != (2, 1, 1, 32) or not numpy.isfinite(y).all():
-    raise SystemExit("it computes nonsense")
+    raise SystemExit("its results are wrong")
 """.replace("@MODEL@", MODEL)
 # What no other version would change; what to look for in its last words -> kind, what to do.
 CURABLE = {
-    "libstdc++.so.6: cannot open": ("library", "the C++ library is missing, sudo apt install libstdc++6"),
+    "libstdc++.so.6: cannot open": ("library", "the C++ library is missing: sudo apt install libstdc++6"),
     "failed to map segment": ("noexec", "libraries can't be loaded from its file system, which is mounted noexec"),
     "killed by SIGKILL": ("memory", "it was killed, most likely for lack of memory (see dmesg)"),
     "Cannot allocate memory": ("memory", "there is not enough memory"),
@@ -133,7 +133,7 @@ def run_python(arguments: list[str], path: Path, folder: Path, deadline: float) 
         timer.cancel()
         process.kill()
     if late.is_set():
-        raise RefusalError("deadline", f"the task did not end within {deadline:.0f} s and was ended")
+        raise RefusalError("deadline", f"the task took longer than {deadline:.0f} s and was stopped")
     return subprocess.CompletedProcess(command, process.returncode, "", "".join(errors))
 
 
@@ -178,7 +178,7 @@ def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]
         done = run_python(["-m", "tonearm.runtime.runner", "request.json"], Path(path), job, request["deadline"])
         record = job / "record.json"
         if not record.is_file():
-            died = f"the runner died ({ending(done)}): {last_line(done.stderr)}"
+            died = f"the runner crashed ({ending(done)}): {last_line(done.stderr)}"
             raise RefusalError("runner", died + illegal(root, request["runtime"], done.returncode))
         produced = [file for file in request["fetch"] if inside(job, file).is_file()]
         answer(json.loads(record.read_text()), [job / file for file in produced])
@@ -190,4 +190,4 @@ def illegal(root: Path, runtime: str, status: int) -> str:
     if status != -signal.SIGILL or not inside(root, runtime).is_dir():
         return ""
     remember_failure(root, runtime, inside(root, runtime), "killed by SIGILL as it ran a model")
-    return "; this processor lacks an instruction of this ONNX Runtime: try again, an older version will be used"
+    return "; this processor lacks an instruction that this ONNX Runtime uses: try again, an older version will be used"

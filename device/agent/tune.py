@@ -45,7 +45,7 @@ def raised(folder: Path, before: dict[str, str], root: Path, boot: str) -> dict[
         return setting(folder, now, "")
     offered = read(folder / "scaling_available_governors").split()
     if offered and GOVERNOR not in offered:
-        return setting(folder, now, f"this kernel offers {' '.join(offered)} only")
+        return setting(folder, now, f"this kernel offers only {' '.join(offered)}")
     known = folder.name in before
     before.setdefault(folder.name, now)
     remember(root, boot, before)
@@ -78,7 +78,7 @@ def write(path: Path, value: str) -> str:
         path.write_text(value)
     except OSError as error:
         return write_as_root(path, value, str(error.strerror))
-    return "" if read(path).strip() == value else "the kernel kept its own"
+    return "" if read(path).strip() == value else "the kernel ignored the new value"
 
 
 def write_as_root(path: Path, value: str, refusal: str) -> str:
@@ -87,7 +87,7 @@ def write_as_root(path: Path, value: str, refusal: str) -> str:
     try:
         done = subprocess.run(command, input=value, capture_output=True, text=True, timeout=SUDO_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{refusal}; {getattr(error, 'strerror', None) or 'no answer'}: sudo"
+        return f"{refusal}; sudo: {getattr(error, 'strerror', None) or 'no answer'}"
     if done.returncode == 0 and read(path).strip() == value:
         return ""
     return f"{refusal}; {' '.join(done.stderr.split())[:200] or 'sudo changed nothing'}"

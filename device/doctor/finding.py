@@ -1,4 +1,4 @@
-"""One thing that the doctor has to say of a board."""
+"""One finding of the doctor about a board."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REMARK = "remark"  # it need not
 
 @dataclass(frozen=True)
 class Finding:
-    """What is so, why it matters, and the command to type on the board (or in words, where no command helps)."""
+    """What was found, why it matters, and the command to type on the board (or in words, where no command helps)."""
 
     severity: str
     what: str

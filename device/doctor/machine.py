@@ -31,8 +31,8 @@ def governor(facts: dict[str, Any]) -> Finding | None:
     return Finding(
         PROBLEM,
         f"the governor of {', '.join(names)} is {' and '.join(sorted(others))}",
-        "the clock rate follows the load: steps that are spaced on the audio clock run slower than steps back to "
-        "back, and two measurements differ",
+        "the clock rate follows the load: steps on the audio clock run slower than steps back to back, and repeated "
+        "measurements differ",
         f"echo performance | sudo tee {EVERY_POLICY}",
     )
 
@@ -53,7 +53,7 @@ def under_voltage(facts: dict[str, Any]) -> Finding | None:
     return Finding(
         PROBLEM,
         f"the supply voltage {'is' if now else 'was'} too low" + ("" if now else " since the board was started"),
-        "the firmware lowers the clock rate when it is, and a write to the card may fail",
+        "at low voltage the firmware lowers the clock rate, and a write to the card may fail",
         "use the board's own power supply and a short, thick cable, then: sudo reboot   # clears the record",
     )
 
@@ -67,7 +67,7 @@ def throttling(facts: dict[str, Any]) -> Finding | None:
         PROBLEM,
         "; ".join(said),
         "steps take longer, by an amount that changes during a measurement",
-        "put a heat sink or a fan on it, cure under-voltage, then: sudo reboot   # clears the record",
+        "put a heat sink or a fan on it, fix a low supply voltage, then: sudo reboot   # clears the record",
     )
 
 
@@ -104,17 +104,17 @@ def swap(facts: dict[str, Any]) -> Finding | None:
         return None
     where = ", ".join(area["device"] for area in disks or used)
     if not disks:
-        why = "memory is short: a page that comes back is decompressed by the core that waits for it"
+        why = "memory is short: a step that needs a swapped page has to decompress it first"
         return Finding(
             REMARK,
             f"{mebibytes:.1f} MiB are swapped to compressed memory ({where})",
             why,
-            "free -h   # and end what takes most",
+            "free -h   # and stop the programs that use most",
         )
     return Finding(
         PROBLEM,
         f"{mebibytes:.1f} MiB are swapped to {where}",
-        "a step that meets a page on the disk waits for milliseconds, and memory figures leave out what was swapped",
+        "a step that needs a swapped page waits milliseconds for the disk, and memory figures leave out swapped memory",
         "sudo swapoff -a   # until the next start; end other programs first if memory is short (free -h)",
     )
 
@@ -128,8 +128,8 @@ def load(facts: dict[str, Any]) -> Finding | None:
         PROBLEM,
         f"{facts['load'][0]:.2f} processes wanted a core in the last minute (cores: {facts['cores']}; to measure, less "
         f"than {BUSY * max(facts['cores'], 1):g} should)",
-        "they take turns with what is measured, and warm the board",
-        "top   # stop what need not run; after a start or a deploy, wait a minute",
+        "they compete with the measurement for the cores, and heat the board",
+        "top   # stop programs you don't need; after a start or a deploy, wait a minute",
     )
 
 
@@ -137,4 +137,6 @@ def sound(facts: dict[str, Any]) -> Finding | None:
     """Nothing to play on: of no matter to a measurement."""
     if facts["sound"]:
         return None
-    return Finding(REMARK, "there is no sound card", "models can be measured here, not heard", "connect one")
+    return Finding(
+        REMARK, "there is no sound card", "models can be measured on this board, but not heard", "connect one"
+    )

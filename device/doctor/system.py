@@ -28,7 +28,7 @@ def bits(facts: dict[str, Any]) -> Finding | None:
     kernel, debian = kernel_bits(facts), facts.get("system_onnxruntime")
     system = f"a 32-bit system{' under a 64-bit kernel' if kernel == 64 else ''} ({facts['machine']})"
     if debian:
-        return Finding(REMARK, f"{system} with Debian's ONNX Runtime {debian}", "there are no wheels for it", "")
+        return Finding(REMARK, f"{system} with Debian's ONNX Runtime {debian}", "ONNX Runtime has no wheels for it", "")
     why = "ONNX Runtime has no wheels for 32-bit systems"
     if could_have_64_bits(facts):
         return Finding(PROBLEM, f"{system} on a 64-bit processor", why, "write a 64-bit system image to its card")
@@ -55,7 +55,7 @@ def python(facts: dict[str, Any]) -> Finding | None:
     if newest is None:
         return None
     version = ".".join(map(str, facts["python"]))
-    why = f"ONNX Runtime {newest} is the newest that has wheels for it: do not compare it with boards that run another"
+    why = f"ONNX Runtime {newest} is the newest with wheels for it: don't compare it with boards that run another"
     return Finding(REMARK, f"its Python is {version}", why, "sudo apt full-upgrade   # or a newer system image")
 
 
@@ -76,7 +76,7 @@ def known_bad(facts: dict[str, Any]) -> Finding | None:
             return Finding(
                 PROBLEM,
                 f"{runtime['path']} has ONNX Runtime {runtime['onnxruntime']}, which does not run on a {hit[0]}",
-                "it dies of an illegal instruction when it is imported",
+                "it crashes with an illegal instruction when it is imported",
                 f"rm -r {facts['root']}/{runtime['path']}   # the next deploy installs another",
             )
     return None
@@ -128,7 +128,7 @@ def clock(facts: dict[str, Any]) -> Finding | None:
     return Finding(
         PROBLEM,
         f"its clock is {much} {'ahead of' if off > 0 else 'behind'} this machine's",
-        "logs and results carry wrong dates, downloads (TLS) are refused, and what is newer counts as older",
+        "logs and results get wrong dates, downloads (TLS) fail, and newer files look older",
         "sudo timedatectl set-ntp true   # or without internet: sudo date -u -s 'YYYY-MM-DD HH:MM:SS'",
     )
 
@@ -137,8 +137,8 @@ def synchronised(facts: dict[str, Any]) -> Finding | None:
     """Nothing corrects the clock."""
     if facts["clock_synchronised"]:
         return None
-    why = "it drifts, and a board without a battery starts in the past"
-    return Finding(REMARK, "its clock follows no time server", why, "sudo timedatectl set-ntp true")
+    why = "it drifts, and a board without a clock battery starts with an old date"
+    return Finding(REMARK, "its clock is not set by a time server", why, "sudo timedatectl set-ntp true")
 
 
 def realtime(facts: dict[str, Any]) -> Finding | None:
@@ -164,4 +164,4 @@ def locking(facts: dict[str, Any]) -> Finding | None:
 
 
 def _limits(words: str) -> str:
-    return f'echo "$USER - {words}" | sudo tee -a /etc/security/limits.d/tonearm.conf   # then log in anew'
+    return f'echo "$USER - {words}" | sudo tee -a /etc/security/limits.d/tonearm.conf   # then log in again'

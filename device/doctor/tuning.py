@@ -50,4 +50,4 @@ def tune(connection: Connection, restore: bool = False, system: str = "/", only:
         ]
         return Tuned(settings, bool(said["stale"]))
     except (KeyError, TypeError, IndexError) as error:
-        raise AgentError(f"its answer makes no sense: {printable(repr(error))[:300]}", board=connection.name) from error
+        raise AgentError(f"it sent an invalid answer: {printable(repr(error))[:300]}", board=connection.name) from error

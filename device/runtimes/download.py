@@ -42,7 +42,7 @@ def download(
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "pip", "download", *options(platform), *index, "--dest", str(folder), *packages]
     pipe = subprocess.PIPE
-    progress(f"ask the package index for {' and '.join(packages)}", 0, 0)
+    progress(f"look for {' and '.join(packages)} in the package index", 0, 0)
     with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, errors="replace") as pip:
         said: tuple[list[str], list[str]] = ([], [])
         readers = [

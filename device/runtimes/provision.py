@@ -92,7 +92,7 @@ def _choose(
             except (NoWheelError, AgentError) as error:
                 reason = _why_another(error)
         tried.append(f"{pin}: {reason}")
-        progress(f"{tried[-1]}; try the next one", 0, 0)
+        progress(f"{tried[-1]}; trying the next version", 0, 0)
     return _system(connection, survey, tried or [f"no version of ONNX Runtime is known for {platform}"], progress)
 
 
@@ -118,7 +118,7 @@ def _install(connection: Connection, survey: Survey, wheels: list[Path], progres
     if name in survey.runtimes and name not in survey.failed:
         return name
     uploads = [Upload(wheel.name, wheel.read_bytes()) for wheel in wheels]
-    push_objects(connection, uploads, progress, "push the runtime", headroom=HEADROOM)
+    push_objects(connection, uploads, progress, "upload the runtime", headroom=HEADROOM)
     progress("install the runtime", 0, 1)
     connection.ask("runtime", path=path, wheels=[upload.entry["sha256"] for upload in uploads])
     progress("install the runtime", 1, 1)
@@ -152,7 +152,7 @@ def _system(connection: Connection, survey: Survey, tried: list[str], progress: 
 def push_tree(connection: Connection, path: str, files: dict[str, bytes], progress: Progress) -> int:
     """Make the folder `path` on the board of `files`; the number of bytes that had to be pushed."""
     uploads = [Upload(name, content) for name, content in files.items()]
-    pushed = push_objects(connection, uploads, progress, f"push {path.split('/')[1]}")
+    pushed = push_objects(connection, uploads, progress, f"upload {path.split('/')[1]}")
     connection.ask("tree", path=path, contents={upload.name: upload.entry["sha256"] for upload in uploads})
     return pushed
 
@@ -178,7 +178,5 @@ def _absent(connection: Connection, state: dict[str, Any], wanted: dict[str, Upl
     try:
         told = {str(sha256): int(size) for sha256, size in state["objects"].items()}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise AgentError(
-            f"it sent a list of what is installed that makes no sense: {error!r}", board=connection.name
-        ) from error
+        raise AgentError(f"it sent an invalid list of installed files: {error!r}", board=connection.name) from error
     return {sha256: min(max(told[sha256], 0), len(wanted[sha256].content)) for sha256 in wanted if sha256 in told}

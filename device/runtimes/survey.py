@@ -1,4 +1,4 @@
-"""What a board says of its runtimes, checked before anything is built on it."""
+"""The runtimes that a board reports, checked before they are used."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def check_survey(name: str, said: dict[str, Any]) -> Survey:
             system=_name(said["system"]) if said["system"] else "",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AgentError(f"it sent a list of what is installed that makes no sense: {error!r}", board=name) from error
+        raise AgentError(f"it sent an invalid list of runtimes: {error!r}", board=name) from error
 
 
 def system_runtime(connection: Connection) -> str:
@@ -88,7 +88,7 @@ def system_runtime(connection: Connection) -> str:
     said, _ = connection.ask("system_runtime")
     name = str(said.get("name", ""))
     if name and not _NAME.fullmatch(name):
-        raise AgentError(f"it sent a name of its runtime that makes no sense: {name[:80]!r}", board=connection.name)
+        raise AgentError(f"it sent an invalid name of a runtime: {name[:80]!r}", board=connection.name)
     return name
 
 

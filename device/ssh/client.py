@@ -193,7 +193,7 @@ def _refused(name: str, endpoint: Endpoint, error: Exception, complaint: str) ->
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or "it hung up"
+    return getattr(error, "strerror", None) or str(error) or "the server closed the connection"
 
 
 def _hint(endpoint: Endpoint, error: Exception) -> str:

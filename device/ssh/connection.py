@@ -143,7 +143,7 @@ class Connection:
     def _transport(self) -> paramiko.Transport:
         transport = self._client.get_transport()
         if transport is None or not transport.is_active():
-            raise EOFError("not connected any more")
+            raise EOFError("no longer connected")
         return transport
 
     def _run_agent(self, channel: paramiko.Channel) -> None:
@@ -184,7 +184,7 @@ class Connection:
                 raise self._refusal(header)
             sizes = {str(file["name"]): _size(file["size"]) for file in header["files"]}
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise AgentError(f"its answer makes no sense: {line[:80]!r}", board=self.name) from error
+            raise AgentError(f"it sent an invalid answer: {line[:80]!r}", board=self.name) from error
         files = {name: reader.read(size) for name, size in sizes.items()}
         if any(len(files[name]) != size for name, size in sizes.items()):
             raise EOFError("the answer was cut short")
@@ -205,7 +205,7 @@ class Connection:
         error = channel.makefile_stderr("rb").read(CHUNK)
         text = b" / ".join(part.strip() for part in (said, error) if part.strip()).decode(errors="replace")
         if status == 127:
-            return AgentError("python3 is not there; install it (`sudo apt install python3`)", board=self.name)
+            return AgentError("python3 is not installed; install it (`sudo apt install python3`)", board=self.name)
         return AgentError(f"Python ended with status {status}: {text or 'no output'}", board=self.name)
 
 

@@ -86,8 +86,8 @@ def check_key(name: str, endpoint: Endpoint, key: paramiko.PKey, trust: bool = F
     known, blob = known_keys(endpoint), key.asbytes()
     if any(entry.marker == "@revoked" and entry.blob == blob for entry in known):
         raise HostKeyError(
-            f"the host key of {endpoint.known_as} ({_shown(key)}) is REVOKED in known_hosts: somebody may be "
-            "in between. Give the board a new key, or ask whoever wrote that line",
+            f"the host key of {endpoint.known_as} ({_shown(key)}) is REVOKED in known_hosts: the "
+            "connection may be intercepted. Give the board a new key, or ask whoever wrote that line",
             board=name,
         )
     plain = [entry for entry in known if not entry.marker]
@@ -113,8 +113,8 @@ def _changed(name: str, endpoint: Endpoint, key: paramiko.PKey, expected: list[K
     wanted = [entry for entry in expected if entry.kind == key.get_name()] or expected
     return (
         f"the host key of {endpoint.known_as} has CHANGED: it is now {_shown(key)}, expected "
-        f"{' or '.join(f'{entry.kind} {fingerprint(entry.blob)}' for entry in wanted)}. Somebody may be in between, "
-        f"or the board was set up anew. If you are sure: ssh-keygen -R '{endpoint.known_as}', then "
+        f"{' or '.join(f'{entry.kind} {fingerprint(entry.blob)}' for entry in wanted)}. The connection may be "
+        f"intercepted, or the board was reinstalled. If you are sure: ssh-keygen -R '{endpoint.known_as}', then "
         f"tonearm board trust {name}"
     )
 

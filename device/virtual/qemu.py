@@ -171,12 +171,14 @@ def _wait_for_ssh(folder: Path) -> Endpoint:
     deadline = time.monotonic() + BOOT_TIMEOUT_S
     while time.monotonic() < deadline:
         if _process(folder) is None:
-            raise BoardError(f"the machine ended while it started; {_console(folder)}")
+            raise BoardError(f"the virtual machine stopped while starting; {_console(folder)}")
         if _answers(where):
             return where
         time.sleep(0.1)
     _stop(folder)
-    raise BoardError(f"no SSH after {BOOT_TIMEOUT_S:g} s; the machine was ended; {_console(folder)}")
+    raise BoardError(
+        f"no answer over SSH after {BOOT_TIMEOUT_S:g} s; the virtual machine was stopped; {_console(folder)}"
+    )
 
 
 def _answers(where: Endpoint) -> bool:
@@ -206,7 +208,7 @@ def _stop(folder: Path) -> bool:
         attempt(folder)
         if _ends_within(folder, timeout_s):
             return True
-    raise BoardError(f"process {_process(folder)} does not end")
+    raise BoardError(f"the virtual machine (process {_process(folder)}) does not stop; end it by hand (kill -9)")
 
 
 def _signaller(number: signal.Signals) -> Callable[[Path], None]:

@@ -57,7 +57,7 @@ def run_program(
     except FileNotFoundError as exc:
         raise error(f"{words[0]} is not installed on this machine") from exc
     except subprocess.TimeoutExpired as exc:
-        raise error(f"{words[0]} did not end within {timeout_s:g} s") from exc
+        raise error(f"{words[0]} took longer than {timeout_s:g} s and was stopped") from exc
     except subprocess.CalledProcessError as exc:
         raise error(f"{words[0]} failed ({exc.returncode}):\n{exc.stderr.strip()}") from exc
     return done.stdout
@@ -220,7 +220,7 @@ def _unpack(package: Path, root: Path, options: Sequence[str]) -> None:
         try:
             done = subprocess.run([*tar, *options], stdin=reader.stdout, capture_output=True, timeout=300)
         except subprocess.TimeoutExpired as exc:
-            raise ImageError(f"{package.name} was not unpacked within 300 s") from exc
+            raise ImageError(f"unpacking {package.name} took longer than 300 s and was stopped") from exc
         said = done.stderr + _last_words(reader)
     if done.returncode or reader.returncode:
         raise ImageError(f"{package.name} could not be unpacked:\n{said.decode(errors='replace').strip()}")

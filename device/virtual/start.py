@@ -40,7 +40,7 @@ def start(name: str, progress: Progress) -> Endpoint:
 
 
 def obstacle() -> str:
-    """Why this machine can't have a virtual board and what to do about it, or nothing."""
+    """Why this machine can't run a virtual board and what to do about it, or nothing."""
     missing = qemu.missing_programs()
     if missing:
         return f"the virtual board needs {', '.join(missing)}: sudo apt install {' '.join(missing)}"

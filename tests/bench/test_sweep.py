@@ -223,7 +223,7 @@ def test_temperatures_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     with (
         serve(tmp_path, str(tmp_path / "bin")) as endpoint,
         Connection("pi", endpoint) as connection,
-        pytest.raises(AgentError, match="facts that make no sense"),
+        pytest.raises(AgentError, match="it sent invalid facts"),
     ):
         cool_down(connection, 40, 1, lambda text: None)
 

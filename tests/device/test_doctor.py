@@ -80,7 +80,7 @@ def test_what_spoils_a_measurement_is_found_and_nothing_else(
         ({"libstdcpp": False}, PROBLEM, "libstdc++.so.6", "sudo apt install libstdc++6"),
         ({"free_bytes": 150 * 10**6}, PROBLEM, "150 MB are free", "df -h"),
         ({"writable": False}, PROBLEM, "this user may not write", "chown"),
-        ({"clock_synchronised": False}, REMARK, "follows no time server", "set-ntp"),
+        ({"clock_synchronised": False}, REMARK, "is not set by a time server", "set-ntp"),
         ({"fifo": "refused", "rtprio": 0}, PROBLEM, "(SCHED_FIFO), the limit rtprio is 0", "rtprio 95"),
         ({"fifo": "missing", "implementation": "pypy"}, PROBLEM, "this Python (pypy) can't", "apt install python3"),
         ({"memlock_bytes": 8 * 2**20}, REMARK, "may lock 8.4 MB", "memlock unlimited"),
@@ -158,7 +158,7 @@ def test_two_clusters_are_told_apart(tmp_path: Path) -> None:
 def test_what_a_board_does_not_say_is_never_counted_as_fine(tmp_path: Path) -> None:
     facts = facts_of(tmp_path / "pc", PC, **HEALTHY_LOGIN)
     assert doctor(facts) == []
-    wanted = ["right to run programs there", "governor", "under-voltage", "throttling", "temperature", "swap"]
+    wanted = ["permission to load libraries", "governor", "under-voltage", "throttling", "temperature", "swap"]
     assert unchecked(facts) == [*wanted, "other processes", "sound card"]
     pocket = facts_of(tmp_path / "pocket", POCKET2, **HEALTHY_LOGIN)
     assert unchecked(pocket) == ["under-voltage", "throttling", "temperature"]

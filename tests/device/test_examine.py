@@ -260,7 +260,7 @@ def judge(facts: dict[str, Any]) -> bool:
     try:
         checked = check_examined("pi", json.loads(json.dumps(facts)), now, now)
     except AgentError as error:
-        assert str(error).startswith("pi: it sent facts that make no sense")
+        assert str(error).startswith("pi: it sent invalid facts")
         return False
     shown = [describe_board(checked), *unchecked(checked), *(f"{found}" for found in doctor(checked))]
     assert all(line.isprintable() for text in shown for line in text.splitlines())

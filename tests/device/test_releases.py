@@ -175,7 +175,7 @@ def test_a_file_damaged_on_the_board_fails_the_deploy_and_the_next_one_heals_it(
     content = golden_bundle.graph(64).read_bytes()
     push_objects(board.connection, [Upload("graph", content)], quiet, "push")
     flip_byte(board.root / "objects" / sha256(golden_bundle.graph(64)), 100)
-    with pytest.raises(AgentError, match=r"block-64.* is damaged on the board; deploy again to push it anew"):
+    with pytest.raises(AgentError, match=r"block-64.* is damaged on the board; deploy again to replace it"):
         install(board.connection, golden_bundle)
     assert not (board.root / release_path(golden_bundle)).exists()
     assert install(board.connection, golden_bundle).pushed == len(content)

@@ -167,7 +167,7 @@ def test_an_old_python_is_told_by_its_version(tmp_path: Path) -> None:
 
 
 def test_a_board_without_python_says_how_to_install_it(tmp_path: Path) -> None:
-    missing = pytest.raises(AgentError, match=r"^pi: python3 is not there; install it .*apt install python3")
+    missing = pytest.raises(AgentError, match=r"^pi: python3 is not installed; install it .*apt install python3")
     with serve(tmp_path, "/nonexistent") as endpoint, Connection("pi", endpoint) as board, missing:
         board.ask("facts")
 
@@ -178,7 +178,7 @@ def test_a_board_without_python_says_how_to_install_it(tmp_path: Path) -> None:
         ("exit 0", "ended with status 0: no output"),
         ("echo almost; echo 'no encodings' >&2; exit 3", "ended with status 3: almost / no encodings"),
         ("kill -KILL $$", "ended with status 137"),
-        ("""printf 'TONEARM-1 {"files"'""", "cut short|makes no sense"),
+        ("""printf 'TONEARM-1 {"files"'""", "cut short|it sent an invalid answer"),
         ("""printf 'TONEARM-1 {"files": [{"name": "a", "size": 9}]}\\n1234'""", "cut short"),
     ],
 )

@@ -101,7 +101,7 @@ def test_a_board_without_governors_has_nothing_to_tune(loopback: Connection, tmp
 
 def test_a_governor_the_kernel_does_not_offer_is_refused(loopback: Connection, system: Path, kept: Path) -> None:
     plant(system, {f"{CPUFREQ}/policy0/scaling_available_governors": "ondemand powersave\n"})
-    assert refusals(tune(loopback, system=str(system))) == ["this kernel offers ondemand powersave only", ""]
+    assert refusals(tune(loopback, system=str(system))) == ["this kernel offers only ondemand powersave", ""]
     assert governors(system) == ["ondemand", "performance"]
     assert json.loads(kept.read_text())["governors"] == {"policy4": "schedutil"}
 
@@ -128,7 +128,7 @@ def search(folder: Path, sudo: str = "") -> str:
 @pytest.mark.parametrize(
     ("sudo", "said"),
     [
-        ("", "No such file or directory: sudo"),
+        ("", "sudo: No such file or directory"),
         ("echo 'sudo: a password is required' >&2; exit 1", "sudo: a password is required"),
         ("exit 0", "sudo changed nothing"),
     ],
@@ -196,6 +196,6 @@ def test_an_answer_that_makes_no_sense_is_refused(tmp_path: Path, answer: str) -
     with (
         serve(tmp_path, str(tmp_path / "bin")) as endpoint,
         Connection("pi", endpoint) as connection,
-        pytest.raises(AgentError, match="its answer makes no sense"),
+        pytest.raises(AgentError, match="it sent an invalid answer"),
     ):
         tune(connection)

@@ -184,7 +184,7 @@ def test_one_who_has_lost_the_turn_learns_it_before_anything_is_changed(endpoint
         held.check()
         held._channel.sendall(b"0.1\n")
         held._channel.status_event.wait(30)
-        with pytest.raises(UnreachableError, match="given to another host"):
+        with pytest.raises(UnreachableError, match="was given to another one"):
             held.check()
 
 

@@ -115,7 +115,7 @@ def runner_hangs(board: Board, seed: int) -> None:
     """It is stopped, and its deadline ends it."""
     reset(board, proven=False)
     with signalled(board, "tonearm.runtime.runner", signal.SIGSTOP):
-        fails(board, "did not end within 3 s", deadline=3)
+        fails(board, "took longer than 3 s", deadline=3)
     check(board)
 
 

@@ -168,7 +168,7 @@ def break_host_key(board: Board, folder: Path) -> str:
 
 def break_python(board: Board, folder: Path) -> str:
     restart(board, f'SetEnv "HOME={board.folder}/home" "PATH={folder}"')
-    return "bela: python3 is not there; install it (`sudo apt install python3`)"
+    return "bela: python3 is not installed; install it (`sudo apt install python3`)"
 
 
 def break_disk(board: Board, folder: Path) -> str:
@@ -291,7 +291,7 @@ def test_a_case_whose_runner_is_killed_fails_alone_and_is_measured_next_time(
         os.kill(wait_for_runner(boards["pi"], '"block": 256'), signal.SIGKILL)
         shown, told = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
-    assert "hpn-reduced, block 256, 1 thread(s) failed on pi: the runner died (killed by SIGKILL)" in told
+    assert "hpn-reduced, block 256, 1 thread(s) failed on pi: the runner crashed (killed by SIGKILL)" in told
     last = "tonearm: failed on pi (hpn-reduced, block 256, 1 thread(s)); done on bela; what was measured is kept"
     assert told.splitlines()[-1].startswith(last)
     assert "hpn-reduced" in shown  # the tables
