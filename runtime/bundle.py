@@ -138,9 +138,9 @@ class Bundle:
         for name, file in self.files.items():
             path = self.folder / name
             if path.is_symlink() or not path.is_file():
-                raise BundleError(f"{path} is missing: export or push the bundle again")
+                raise BundleError(f"{path} is missing: export or deploy the bundle again")
             if path.stat().st_size != file.size or sha256(path) != file.sha256:
-                raise BundleError(f"{path} is not what the manifest says (its hash differs): export or push it again")
+                raise BundleError(f"{path} is not what the manifest says (its hash differs): export or deploy it again")
 
 
 def next_name(state: str) -> str:
@@ -163,7 +163,9 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         manifest = json.loads(raw)
         if manifest["format"] != FORMAT:
-            raise BundleError(f"{folder} has bundle format {manifest['format']!r:.40}, this tonearm reads {FORMAT}")
+            raise BundleError(
+                f"{folder} has bundle format {manifest['format']!r:.40}, this tonearm reads {FORMAT}: export it again"
+            )
         return _bundle(folder, hashlib.sha256(raw).hexdigest(), manifest)
     except NONSENSE as error:
         raise BundleError(f"{folder / MANIFEST} is not a manifest: {_words(error)}") from error
@@ -244,9 +246,9 @@ def _files(entries: dict[str, Any]) -> dict[str, File]:
         for name, entry in _few(entries).items()
     }
     if MANIFEST in files:
-        raise ValueError(f"{MANIFEST} is among its own files")
+        raise ValueError(f"{MANIFEST} lists itself as a file")
     if sum(file.size for file in files.values()) > MAX_BYTES:
-        raise ValueError(f"files of more than {MAX_BYTES >> 30} GiB together")
+        raise ValueError(f"its files are larger than {MAX_BYTES >> 30} GiB in total")
     return files
 
 
@@ -257,7 +259,7 @@ def _parameters(entries: dict[str, Any]) -> dict[str, int]:
 def _graphs(entries: dict[str, Any], hop: int, files: dict[str, File]) -> dict[int, str]:
     graphs = {_samples(int(block)): _listed(name, files, ".onnx") for block, name in _few(entries).items()}
     if not graphs or any(block % hop for block in graphs):
-        raise ValueError(f"graphs for blocks {sorted(graphs)} do not fit a hop of {hop}")
+        raise ValueError(f"blocks of {sorted(graphs)} samples are not all multiples of the hop, {hop}")
     return graphs
 
 
@@ -267,7 +269,7 @@ def _check_names(bundle: Bundle) -> None:
     for signals, others in ((bundle.inputs, states), (bundle.outputs, [next_name(state) for state in states])):
         names = [*(signal.name for signal in signals), *others]
         if not signals or len({*names}) != len(names):
-            raise ValueError(f"inputs or outputs and states named {', '.join(names[:8]) or 'nothing'}: none or twice")
+            raise ValueError(f"no inputs or outputs, or a name given twice: {', '.join(names[:8]) or 'no names'}")
 
 
 def _check_sizes(bundle: Bundle) -> None:
@@ -276,7 +278,7 @@ def _check_sizes(bundle: Bundle) -> None:
     values = frames * sum(signal.width for signal in (*bundle.inputs, *bundle.outputs))
     values += sum(math.prod(max(size, 1) for size in state.shape) for state in bundle.states)
     if values > MAX_VALUES:
-        raise ValueError(f"inputs, outputs and states of {values} values, more than {MAX_VALUES}")
+        raise ValueError(f"inputs, outputs and states have {values} values; at most {MAX_VALUES} are allowed")
 
 
 def _signal(entry: dict[str, Any]) -> Signal:
@@ -292,7 +294,7 @@ def _state(entry: dict[str, Any]) -> State:
 
 def _few(values: Any, most: int = MAX_ENTRIES) -> Any:
     if len(values) > most:
-        raise ValueError(f"{len(values)} entries where at most {most} may be")
+        raise ValueError(f"{len(values)} entries; at most {most} are allowed")
     return values
 
 
@@ -336,5 +338,5 @@ def _listed(value: Any, files: dict[str, File], suffix: str) -> str:
     if value not in files:
         raise ValueError(f"{str(value)[:MAX_NAME]!r} is not among the bundle's files")
     if not value.endswith(suffix):  # ONNX Runtime and numpy take other formats by other names
-        raise ValueError(f"{value!r} is no {suffix} file")
+        raise ValueError(f"{value!r} is not a file of type {suffix}")
     return value

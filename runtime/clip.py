@@ -43,10 +43,10 @@ def _check_arrays(source: Path | IO[bytes], most: int) -> None:
     with zipfile.ZipFile(source) as archive:
         members = archive.infolist()
         if len({one.filename for one in members}) != len(members) or len(members) > MAX_ARRAYS:
-            raise ValueError(f"two arrays of one name, or more than {MAX_ARRAYS}")
+            raise ValueError(f"two arrays have the same name, or there are more than {MAX_ARRAYS}")
         total = sum(one.file_size for one in members)
         if total > most:
-            raise ValueError(f"its arrays take {total} bytes, where at most {most} may be")
+            raise ValueError(f"its arrays take {total} bytes; at most {most} are allowed")
         for one in members:
             _check_array(archive, one)
     if not isinstance(source, Path):
@@ -56,17 +56,17 @@ def _check_arrays(source: Path | IO[bytes], most: int) -> None:
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     path = PurePosixPath(member.filename)
     if path.is_absolute() or ".." in path.parts or path.suffix != ".npy":
-        raise ValueError(f"{member.filename!r} is no array's name")
+        raise ValueError(f"{member.filename!r} is not the name of an array")
     with archive.open(member) as stream:
         version = npy.read_magic(stream)
         if version not in HEADERS:
-            raise ValueError(f"{member.filename} is of version {version}")
+            raise ValueError(f"{member.filename} has .npy version {version}, which is not supported")
         shape, _, dtype = HEADERS[version](stream)
         if dtype.kind not in KINDS or not dtype.itemsize or any(axis < 0 for axis in shape):
             raise ValueError(f"{member.filename} is of type {dtype}, shape {shape}: not an array of numbers")
         size = math.prod(shape) * dtype.itemsize
         if size != member.file_size - stream.tell():
-            raise ValueError(f"{member.filename} says that it has {size} bytes, which it has not")
+            raise ValueError(f"{member.filename} declares {size} bytes but holds another number")
 
 
 def read_golden(bundle: Bundle) -> dict[str, np.ndarray]:
@@ -80,7 +80,7 @@ def read_golden(bundle: Bundle) -> dict[str, np.ndarray]:
     path = bundle.folder / bundle.golden
     try:
         if path.is_symlink():
-            raise ValueError("it is a link")
+            raise ValueError("it is a link, not a regular file")
         golden = read_arrays(path, path.stat().st_size)
         frames = golden[bundle.inputs[0].name].shape[1]
         wanted = {one.name: (1, frames, one.width) for one in bundle.inputs}
@@ -127,8 +127,8 @@ def lag(latency: int, hop: int, width: int) -> int:
     values, rest = divmod(latency * width, hop)
     if rest:
         raise SignalError(
-            f"a latency of {latency} samples is not a whole number of values of an output that has {width} "
-            f"for every {hop} samples"
+            f"a latency of {latency} samples is not a whole number of values of an output with {width} "
+            f"values per {hop} samples"
         )
     return values
 
@@ -157,7 +157,7 @@ def _frames(bundle: Bundle, given: dict[str, np.ndarray]) -> int:
     named = next((signal for signal in bundle.inputs if signal.name in given), None)
     if named is None:
         names = " or ".join(signal.name for signal in bundle.inputs)
-        raise SignalError(f"{bundle.name} takes noise alone, which says nothing of how long the clip is: give {names}")
+        raise SignalError(f"{bundle.name} takes only noise, so the length of the clip is unknown: give {names}")
     frames = int(np.size(given[named.name])) // named.width
     if not frames:
         raise SignalError(f"{named.name} is empty")
@@ -166,11 +166,10 @@ def _frames(bundle: Bundle, given: dict[str, np.ndarray]) -> int:
 
 def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if not np.issubdtype(value.dtype, np.number):
-        raise SignalError(
-            f"{name} is not made of numbers but of {'text' if value.dtype.kind in 'OSU' else value.dtype}"
-        )
+        kind = "text" if value.dtype.kind in "OSU" else value.dtype
+        raise SignalError(f"{name} must hold numbers, not {kind}")
     if value.size != np.prod(shape):
-        raise SignalError(f"{name} has shape {value.shape}, the clip needs {shape[1]} frames of {shape[2]}")
+        raise SignalError(f"{name} has shape {value.shape}, the clip needs {shape[1]} frames of width {shape[2]}")
     value = np.ascontiguousarray(value, dtype=np.float32).reshape(shape)
     if not np.isfinite(value).all():
         frame = int(np.argwhere(~np.isfinite(value))[0][1])

@@ -15,7 +15,7 @@ HARDWARE, INSTRUCTIONS = 0, 1
 INHERIT, EXCLUDE_KERNEL, EXCLUDE_HYPERVISOR = 1 << 1, 1 << 5, 1 << 6
 CLOSE_ON_EXEC = 1 << 3
 REASONS = {
-    errno.ENOENT: "the processor shows no counter",
+    errno.ENOENT: "the processor has no usable instruction counter",
     errno.EACCES: "the kernel allows it to root only: kernel.perf_event_paranoid",
     errno.EPERM: "the kernel allows it to root only: kernel.perf_event_paranoid",
     errno.ENOSYS: "the kernel has no perf_event_open",

@@ -1,4 +1,4 @@
-"""What the board grants to this process: a core, real-time priority, locked memory; asked for only when told to."""
+"""What the board grants to this process: a core, real-time priority, locked memory; asked for only on request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ask(threads: int, paced: bool) -> dict[str, str]:
     if paced:
         _try("scheduling", refused, os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     else:
-        refused["scheduling"] = "not asked for: the kernel holds back real-time tasks that never rest"
+        refused["scheduling"] = "not asked for: the kernel throttles real-time tasks that never pause"
     return refused
 
 

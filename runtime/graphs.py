@@ -46,13 +46,13 @@ class Graph:
             self.model, self.found = reader.model(), reader.found
             self._check()
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"{self.path} is not a graph to be trusted: {error}") from error
+            raise BundleError(f"{self.path} can't be trusted: {error}") from error
 
     def _check(self) -> None:
         if not self.model.one("graph"):
-            raise ValueError("it is no ONNX, or an empty one")
+            raise ValueError("it is empty, or not an ONNX file")
         if self.model.all("training_info"):
-            raise ValueError("it holds a training, which is not for boards")
+            raise ValueError("it holds training information, which boards don't accept")
         for tensor in self.found["Tensor"]:
             _check_tensor(tensor, self.bundle)
         for shape in self.found["Shape"]:
@@ -83,7 +83,7 @@ class Graph:
                     if _key(node, "op_type") not in functions:
                         _check_operator(node, opsets, known)
         except ValueError as error:
-            raise BundleError(f"{self.path} is not a graph to be trusted: {error}") from error
+            raise BundleError(f"{self.path} can't be trusted: {error}") from error
 
 
 def ends(bundle: Bundle, frames: int) -> tuple[Ends, Ends]:
@@ -115,7 +115,7 @@ def known_operators() -> dict[tuple[str, str], dict[int, bool]]:
 
 def _content(path: Path) -> bytes:
     if path.is_symlink() or not path.is_file():
-        raise ValueError("it is no file")
+        raise ValueError("it is not a regular file")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES >> 20} MiB")
     return path.read_bytes()
@@ -138,22 +138,22 @@ def _check_tensor(tensor: Message, bundle: Bundle) -> None:
     if kind == STRING and not tensor.all("external_data") and count == len(tensor.all("strings")):
         return
     if kind not in BITS:
-        raise ValueError(f"tensor {name!r} is of type {kind}, or not as many texts as it says")
+        raise ValueError(f"tensor {name!r} has type {kind}, which is not supported, or a wrong number of strings")
     size = -(-count * BITS[kind] // 8)
     if tensor.all("external_data") or tensor.one("data_location", 0):
         _check_external(tensor, name, size, bundle)
     elif tensor.all("typed"):
         if count > 4 * sum(tensor.all("typed")):  # at most four values to a byte
-            raise ValueError(f"tensor {name!r} declares {count} values and does not hold them")
+            raise ValueError(f"tensor {name!r} declares {count} values but does not hold them")
     elif tensor.one("raw_data", 0) != size:
-        raise ValueError(f"tensor {name!r} declares {size} bytes and holds {tensor.one('raw_data', 0)}")
+        raise ValueError(f"tensor {name!r} declares {size} bytes but holds {tensor.one('raw_data', 0)}")
 
 
 def _check_external(tensor: Message, name: str, size: int, bundle: Bundle) -> None:
     entries = [(entry.one("key", ""), entry.one("value", "")) for entry in tensor.all("external_data")]
     facts = dict(entries)
     if tensor.one("data_location") != EXTERNAL or len(facts) != len(entries) or not facts.keys() <= ENTRIES:
-        raise ValueError(f"tensor {name!r} does not say clearly where its data is")
+        raise ValueError(f"tensor {name!r} does not say unambiguously where its data is")
     location = facts.get("location", "")
     if location not in bundle.files:
         raise ValueError(f"tensor {name!r} has its data in {location!r}, which is not among the bundle's files")
@@ -161,12 +161,14 @@ def _check_external(tensor: Message, name: str, size: int, bundle: Bundle) -> No
     path = bundle.folder / location
     there = 0 if path.is_symlink() or not path.is_file() else path.stat().st_size
     if length != size or offset + length > there:
-        raise ValueError(f"tensor {name!r} wants {size} bytes: {length} from {offset} on, of the {there} in {location}")
+        raise ValueError(
+            f"tensor {name!r} needs {size} bytes, but reads {length} from offset {offset} of {location} ({there} bytes)"
+        )
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise ValueError(f"{text[:40]!r} is no place in a file")
+        raise ValueError(f"{text[:40]!r} is not an offset or a length")
     return int(text)
 
 
@@ -201,7 +203,7 @@ def _check_expansion(model: Message) -> None:
     """`ValueError` where functions call themselves, or each other so often that a small file becomes a huge graph."""
     bodies = {_key(function): list(_nodes(function)) for function in model.all("functions")}
     if len(bodies) != len(model.all("functions")):
-        raise ValueError("two of its functions have one name")
+        raise ValueError("two of its functions have the same name")
     sizes: dict[Key, int] = {}
 
     def size(key: Key, above: tuple[Key, ...]) -> int:
@@ -212,7 +214,7 @@ def _check_expansion(model: Message) -> None:
         return sizes.get(key, 1)
 
     if sum(size(_key(node, "op_type"), ()) for node in _nodes(model.one("graph"))) > MAX_NODES:
-        raise ValueError(f"it becomes more than {MAX_NODES} nodes with its functions written out")
+        raise ValueError(f"it grows to more than {MAX_NODES} nodes with its functions expanded")
 
 
 def _opsets(scope: Message, known: dict[tuple[str, str], dict[int, bool]]) -> dict[str, int]:
@@ -233,4 +235,4 @@ def _check_operator(node: Message, opsets: dict[str, int], known: dict[tuple[str
     since = [number for number in known.get((domain, name), {}) if number <= version]
     if not since or known[domain, name][max(since)]:
         full = f"{domain}.{name}".strip(".")
-        raise ValueError(f"it calls {full[:80]!r}, which is no operator of opset {version} of its domain")
+        raise ValueError(f"it calls {full[:80]!r}, which is not an operator of opset {version} of its domain")

@@ -1,4 +1,4 @@
-"""How all folders tell what takes long to whoever watches."""
+"""Progress of long work, as all folders report it."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ class Waiting(str):
 
 
 def unwatched(detail: str, done: int, total: int) -> None:
-    """The progress of what nobody watches."""
+    """Progress that is not shown."""

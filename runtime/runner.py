@@ -146,7 +146,7 @@ def main() -> int:
     try:
         record = run(request)
     except (RunnerError, MemoryError) as error:
-        text = "it needs more memory than there is free" if isinstance(error, MemoryError) else str(error)
+        text = "it needs more memory than is free" if isinstance(error, MemoryError) else str(error)
         record = {"format": FORMAT, "request": request, "error": text, "kind": type(error).__name__}
     part = Path("record.json.part")
     part.write_text(json.dumps(record))

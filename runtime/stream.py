@@ -72,7 +72,9 @@ class Stream:
         try:
             self._run(self._bindings[self._turn])
         except Exception as error:
-            raise SessionError(f"ONNX Runtime stops in the graph for blocks of {self.block}: {error}") from error
+            raise SessionError(
+                f"ONNX Runtime failed in the graph for blocks of {self.block} samples: {error}"
+            ) from error
         self._turn ^= 1
 
     def reset(self) -> None:

@@ -103,9 +103,9 @@ class Reader:
             value = _FIXED[wire]
             start += value
         else:
-            raise ValueError(f"it is no protobuf: wire type {wire}")
+            raise ValueError(f"it is not protobuf: wire type {wire}")
         if start > end or not tag >> 3:
-            raise ValueError("it is no protobuf, or cut short")
+            raise ValueError("it is not protobuf, or cut short")
         return tag >> 3, wire, value, start
 
     def _varint(self, start: int, end: int) -> tuple[int, int]:
@@ -117,7 +117,7 @@ class Reader:
             value |= (byte & 0x7F) << 7 * (index - start)
             if byte < 0x80:
                 return value, index + 1
-        raise ValueError("it is no protobuf, or cut short")
+        raise ValueError("it is not protobuf, or cut short")
 
     def _value(self, wanted: str, wire: int, value: int, end: int, depth: int) -> Any:
         """A field as the kind that is `wanted`; its bytes, if it has any, end at `end`."""
@@ -126,7 +126,7 @@ class Reader:
         if wire == 0 and wanted in ("int", "ints"):
             return _signed(value) if wanted == "int" else [_signed(value)]
         if wire != 2 or wanted == "int":
-            raise ValueError(f"it is no ONNX: a {wanted} of wire type {wire}")
+            raise ValueError(f"it is not ONNX: a {wanted} of wire type {wire}")
         if wanted == "text":
             return self.data[end - value : end].decode()
         if wanted == "ints":

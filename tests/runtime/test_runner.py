@@ -158,7 +158,7 @@ def test_a_control_that_is_no_finite_number_is_refused_with_its_frame(
         ({"f0_hz": None}, "hpn-reduced needs the input f0_hz"),
         ({"f0_hz": np.zeros(0, np.float32)}, "f0_hz is empty"),
         ({"loudness_db": np.zeros(299, np.float32)}, "loudness_db has shape (299,)"),
-        ({"loudness_db": np.full(300, "loud")}, "loudness_db is not made of numbers but of text"),
+        ({"loudness_db": np.full(300, "loud")}, "loudness_db must hold numbers, not text"),
         ({"noise": np.zeros((300, 32), np.float32)}, "noise has shape (300, 32)"),
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(value),
