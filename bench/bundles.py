@@ -96,9 +96,9 @@ def _causal_line(causal: Family, centred: Family) -> str:
     """What a player gives for no latency."""
     wave, spectrum = compare(centred, causal)
     return (
-        f"causal: {centred.latency} samples less latency, glides lag by as many instead; against the centred model, "
-        f"the spectrum has an SNR of {spectrum.snr_db:.0f} dB (the waveform {round(wave.snr_db)} dB: a glide shifts "
-        "the phase, which is not audible)"
+        f"causal: {centred.latency} samples less latency, glides lag by as many instead; compared with the "
+        f"centred model, the spectrum has an SNR of {spectrum.snr_db:.0f} dB (the waveform {round(wave.snr_db)} dB: a "
+        "glide shifts the phase, which is not audible)"
     )
 
 
@@ -115,7 +115,7 @@ def export_own(
         LintError: when the linter finds something; nothing is written.
     """
     name = user_modules.bundle_name(target)
-    _check_name(name, "give your file or function another")
+    _check_name(name, "give your file or function another name")
     folder = folder or _own_folder(name, Provenance(target, "module", target))
     _load_exporter(progress)
     with contextlib.redirect_stdout(sys.stderr):  # the module may print, at every call
@@ -174,7 +174,7 @@ def _export(
 
 def import_onnx(path: Path, name: str, folder: Path | None, progress: Progress, **how: Any) -> Import:
     """Make a bundle of an ONNX graph; `how` is what `export.foreign.convert.import_graph` takes by name. Needs onnx."""
-    _check_name(name, "give the bundle another with --name")
+    _check_name(name, "give the bundle another name with --name")
     with needing_extra("importing"):
         from ..export.foreign.convert import import_graph
     folder = folder or _own_folder(name, Provenance("", "graph", path.name))
@@ -198,7 +198,7 @@ def ensure_bundle(
     if bundle and what not in NAMES:
         return bundle, f"{bundle.name}: {bundle.weights}"
     if what not in NAMES and Path(what).is_dir():
-        raise BenchError(f"{what} is a folder without a bundle")
+        raise BenchError(f"{what} is a folder without a bundle: name a folder made by tonearm export")
     find(what)
     if bundle is None:
         return export_model(what, target, blocks or BLOCKS, progress)

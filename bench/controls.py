@@ -167,4 +167,4 @@ def check_sound(path: Path, bundle: Bundle) -> None:
 
 def _no_sound(path: Path, bundle: Bundle) -> str:
     given = ", ".join(signal.name for signal in bundle.outputs)
-    return f"{path}: what {bundle.name} gives ({given}) is not one signal of audio: write it to an .npz"
+    return f"{path}: the outputs of {bundle.name} ({given}) are not one audio signal: write them to an .npz"

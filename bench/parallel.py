@@ -74,7 +74,7 @@ def at_once(
 ) -> tuple[dict[str, T], dict[str, Exception]]:
     """Do `work(name, report, reach)` for several boards at once; `about(name)` is the line about it.
 
-    Of several boards, one that fails is told by one line as soon as it does. One board alone is worked on in this
+    Of several boards, one that fails is reported in a line as soon as it does. One board alone is worked on in this
     thread, and its error is raised.
 
     Returns:

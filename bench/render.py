@@ -25,7 +25,7 @@ def render_on(
         name: the board's.
         bundle: pushed when it is not there; `current` is left alone.
         signals: `(1, frames, width)` each, as from `controls.read_controls`.
-        progress: told how far it is.
+        progress: called with what is being done and how far it is.
         block: samples per call; default: the largest of the bundle, the result is the same.
     """
     archive = io.BytesIO()
@@ -47,4 +47,4 @@ def render_on(
     try:
         return read_arrays(io.BytesIO(files["outputs.npz"]))
     except UNREADABLE as error:
-        raise BenchError(f"{name} sent back something that is not sound: {error!r}") from error
+        raise BenchError(f"{name} sent invalid sound: {error!r}") from error

@@ -52,7 +52,7 @@ def verify(model: str, boards: Sequence[str], golden: Path, progress: Progress) 
         golden: a folder; where it has MODEL.npz and MODEL.pt, they are the original implementation's vectors and
             weights and everything is compared with them; else with the offline render of the weights it comes with,
             or of random ones.
-        progress: told how far it is.
+        progress: called with what is being done and how far it is.
     """
     steps = iter(range(3 + len(boards)))
 
@@ -68,9 +68,9 @@ def verify(model: str, boards: Sequence[str], golden: Path, progress: Progress) 
     streamed = difference(truth, _streamed(module, clip)[: len(truth)])
     links: dict[str, Difference | None] = {"offline": offline, "streamed": streamed}
     with tempfile.TemporaryDirectory() as folder:
-        tell("ONNX Runtime here")
+        tell("ONNX Runtime on this machine")
         bundle, _ = export_model(model, Path(folder) / model, BLOCKS, unwatched, weights)
-        links["ONNX here"] = max(_here(bundle, clip, truth), key=lambda link: link.error)
+        links["ONNX, local"] = max(_here(bundle, clip, truth), key=lambda link: link.error)
         for name in boards:
             tell(f"on {name}")
             audio = render_on(name, bundle, clip, unwatched, min(BLOCKS))["audio"]

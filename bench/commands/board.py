@@ -111,7 +111,7 @@ def _usage(connection: Connection) -> str:
         files = "1 file" if said["count"] == 1 else f"{int(said['count'])} files"
         return f"{printable(said['root'])} ({files}, {int(said['bytes']) / 1e6:.1f} MB)"
     except (KeyError, TypeError, ValueError) as error:
-        raise BoardError(f"it sent a list of files that makes no sense: {error!r}", board=connection.name) from error
+        raise BoardError(f"it sent an invalid list of files: {error!r}", board=connection.name) from error
 
 
 def _confirm(question: str, yes: bool) -> None:

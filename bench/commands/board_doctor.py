@@ -44,8 +44,8 @@ def examine_board(options: argparse.Namespace) -> None:
             return
     if tuned:
         _tell_tuned(tuned)
-        out.print("" if tuned.settings else "nothing to tune: no governor is known here")
-    out.print(f"{options.name}: {kind(facts) or 'a board of a kind that is not known'}", soft_wrap=True)
+        out.print("" if tuned.settings else "nothing to tune: the board reports no governor")
+    out.print(f"{options.name}: {kind(facts) or 'unknown kind of board'}", soft_wrap=True)
     findings = doctor(facts)
     _tell(findings, unchecked(facts), options.name)
 
@@ -63,7 +63,7 @@ def _restore(name: str) -> None:
     if not tuned.settings:
         out.print("nothing to restore: a restart undoes what --tune changes" if tuned.stale else "not tuned")
     if any(setting.refusal for setting in tuned.settings):
-        raise BenchError(f"{name}: not everything could be restored")
+        raise BenchError(f"{name}: some settings could not be restored; see above")
 
 
 def _tell_tuned(tuned: Tuned) -> None:
@@ -72,7 +72,7 @@ def _tell_tuned(tuned: Tuned) -> None:
         if setting.refusal:
             line = f"refused: {setting.path} is {setting.now} ({setting.refusal})"
         elif setting.before == setting.now:
-            line = f"as it was: {setting.path} is {setting.now}"
+            line = f"unchanged: {setting.path} is {setting.now}"
         else:
             line = f"granted: {setting.path} is {setting.now}, was {setting.before}"
         out.print(line, soft_wrap=True)
@@ -86,9 +86,9 @@ def _tell(findings: list[Finding], not_checked: list[str], name: str) -> None:
         out.print(_wrap("not checked: ", f"{', '.join(not_checked)} (the board does not say)"), soft_wrap=True)
     problems = sum(finding.severity == PROBLEM for finding in findings)
     if problems:
-        few = "1 thing" if problems == 1 else f"{problems} things"
-        raise BenchError(f"{name}: {few} will spoil a measurement or a deploy; see the fix beside each")
-    say("nothing here will spoil a measurement or a deploy")
+        few = "1 problem" if problems == 1 else f"{problems} problems"
+        raise BenchError(f"{name}: {few} will spoil a measurement or a deploy; the fixes are listed above")
+    say("nothing found that will spoil a measurement or a deploy")
 
 
 def _lines(finding: Finding) -> str:

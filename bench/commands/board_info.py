@@ -64,7 +64,7 @@ def _processor(facts: Facts) -> Lines:
     for policy in facts.get("policies", []):
         rates = [policy.get(key) for key in ("minimum_khz", "now_khz", "maximum_khz")]
         low, now, high = (NOT_KNOWN if rate is None else f"{rate / 1000:.0f}" for rate in rates)
-        yield policy["name"], f"governor {policy['governor']}, {now} MHz now, of {low} to {high}"
+        yield policy["name"], f"governor {policy['governor']}, {now} MHz now, {low} to {high} MHz"
     if "policies" not in facts:
         yield "governor", facts["governor"]
     yield "load", ", ".join(f"{load:.2f}" for load in facts.get("load", []))
@@ -76,7 +76,7 @@ def _memory(facts: Facts) -> Lines:
     if "swaps" not in facts:
         yield "swap", NOT_KNOWN
     for area in facts.get("swaps", []):
-        yield "swap", f"{area['device']}: {_megabytes(area['used_kb'])} used, of {_megabytes(area['total_kb'])}"
+        yield "swap", f"{area['device']}: {_megabytes(area['used_kb'])} used of {_megabytes(area['total_kb'])}"
     if facts.get("swaps") == []:
         yield "swap", "none"
 
@@ -105,7 +105,11 @@ def _clock(facts: Facts) -> str:
     off = facts.get("clock_off_seconds")
     if off is None:
         return NOT_KNOWN
-    return f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's" if abs(off) >= 1 else "as ours"
+    return (
+        f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's"
+        if abs(off) >= 1
+        else "same as this machine's"
+    )
 
 
 def _disk(facts: Facts) -> Lines:

@@ -18,7 +18,7 @@ def list_releases(options: argparse.Namespace) -> None:
     if not state["releases"]:
         out.print(f"nothing has been deployed to {options.name}")
         return
-    words = {state["previous"]: "before", state["current"]: "current"}
+    words = {state["previous"]: "previous", state["current"]: "current"}
     rows = [
         (
             entry["path"].removeprefix("releases/"),
@@ -28,7 +28,7 @@ def list_releases(options: argparse.Namespace) -> None:
         )
         for entry in state["releases"]
     ]
-    out.print(Table("", ("release", "MB", "proven there", "state"), rows, texts=("release", "proven there", "state")))
+    out.print(Table("", ("release", "MB", "proven", "state"), rows, texts=("release", "proven", "state")))
 
 
 def roll_back(options: argparse.Namespace) -> None:

@@ -159,5 +159,5 @@ def positive(text: str) -> int:
 def seconds(text: str) -> float:
     """A length of time above 0, as argparse reads it."""
     if not 0 < float(text) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no length of time")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return float(text)

@@ -38,7 +38,7 @@ def _add_add(actions: Commands) -> None:
     action.add_argument("name", metavar="NAME", help="what to call it")
     action.add_argument("target", metavar="[USER@]HOST[:PORT]", help="where it is; a host of ~/.ssh/config will do")
     action.add_argument("--key", metavar="FILE", help="the private key to log in with (default: as ssh does)")
-    action.add_argument("--jump", metavar="[USER@]HOST[:PORT]", help="the jump host on the way there")
+    action.add_argument("--jump", metavar="[USER@]HOST[:PORT]", help="the jump host to connect through")
     action.add_argument("--trust", action="store_true", help="show an unknown host key and ask whether to trust it")
 
 
@@ -46,7 +46,7 @@ def _add_info(actions: Commands) -> None:
     action = add_command(
         actions,
         "info",
-        "show what a board is and has",
+        "show the hardware, system and releases of a board",
         "board info pi\n  tonearm board info pi --json",
         "board_doctor:info",
     )
@@ -62,7 +62,7 @@ def _add_doctor(actions: Commands) -> None:
         "doctor",
         "find what will spoil a measurement on a board or a deploy to it, and what to do about it",
         "board doctor pi\n  tonearm board doctor pi --tune\n  tonearm board doctor pi --restore\n\n"
-        "the exit status is 1 if something will spoil things; remarks will not",
+        "the exit status is 1 if there is a problem, and 0 if there are only remarks",
         "board_doctor:examine_board",
     )
     add_board_name(action)

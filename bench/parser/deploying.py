@@ -70,7 +70,7 @@ def add_demo(commands: Commands) -> None:
     command = add_command(
         commands,
         "demo",
-        "the whole way, teacher and student, on one board: export, deploy, play, measure, report",
+        "a complete run with teacher and student on one board: export, deploy, play, measure, report",
         "demo --board loopback",
         "demo:demo",
     )

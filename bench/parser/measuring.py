@@ -19,7 +19,7 @@ from .arguments import (
     seconds,
 )
 
-PLAN = """plan.toml may hold what the options say, all but --smallest-block:
+PLAN = """plan.toml may set what the options do, except --smallest-block:
   models = ["hpn-full-flute", "hpn-reduced-flute"]   # precisions
   boards = ["pi"]                                    # engines
   blocks = [64, 256, 1024]                           # threads
@@ -134,8 +134,8 @@ def _add_how(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--smallest-block",
         action="store_true",
-        help="search instead: the smallest block of each model that has no miss on the audio clock in 60 s "
-        "and 2995 steps (or in --seconds)",
+        help="search instead: the smallest block of each model that has no miss on the audio clock in 60 s or "
+        "2995 steps, whichever is longer (or in --seconds)",
     )
 
 
@@ -236,7 +236,7 @@ def add_gate(commands: Commands) -> None:
     )
     command.epilog = f"{GATE}\n\n{command.epilog}"
     command.add_argument("old", type=Path, metavar="OLD", help="a folder made by tonearm sweep")
-    command.add_argument("new", type=Path, metavar="NEW", help="another, of the same cases")
+    command.add_argument("new", type=Path, metavar="NEW", help="another folder, with the same cases")
     command.add_argument(
         "--different",
         action="store_true",

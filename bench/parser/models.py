@@ -144,7 +144,7 @@ def add_verify(commands: Commands) -> None:
     command = add_command(
         commands,
         "verify",
-        "check a model from the original implementation to the boards: offline, streamed, ONNX Runtime here and there",
+        "check a model from the original implementation to the boards: offline, streamed, ONNX Runtime on all machines",
         "verify hpn-reduced --boards loopback\n  tonearm verify --all",
         "verify:verify",
     )

@@ -17,6 +17,7 @@ from ...device.text import printable
 from ...runtime.bundle import Bundle
 from ...runtime.clip import read_arrays
 from ..output.console import one_line, say
+from ..output.numbers import count
 from ..results.samples import Arrays, read_samples
 from ..results.store import SAMPLES, append
 from ..terms import BURST, ONNXRUNTIME, TORCH
@@ -48,7 +49,7 @@ class Case:
         engine = f" in {self.engine}" if self.engine != ONNXRUNTIME else ""
         mode = f", {self.mode}" if self.mode != BURST else ""
         repeat = f", repeat {self.repeat + 1}" if self.repeat else ""
-        return f"{self.bundle.name}{engine}, block {self.block}, {self.threads} thread(s){mode}{repeat}"
+        return f"{self.bundle.name}{engine}, block {self.block}, {count(self.threads, 'thread')}{mode}{repeat}"
 
     @property
     def key(self) -> Key:
@@ -115,7 +116,7 @@ def measure(
         case: what is measured.
         folder: of the results.
         cooldown: what became of the wait before it, kept with the case.
-        profile: whether the model is profiled after it, in another process; one that fails is told, and no error.
+        profile: whether the model is profiled after it, in another process; one that fails is reported, but no error.
 
     Returns:
         The arrays that the runner gave.
@@ -128,7 +129,7 @@ def measure(
     deadline = TASK_SECONDS + SLOWEST_RTF * (case.steps + request["warmup"]) * case.period
     with there.held.quietly(deadline):
         record, samples = _run(there, case, request, deadline)
-    arrays = read_samples(io.BytesIO(samples), f"what {case} gave on {there.connection.name}")
+    arrays = read_samples(io.BytesIO(samples), f"the samples of {case} on {there.connection.name}")
     try:
         check_answer(case, request, record, arrays["step_ns"].size)
     except AgentError as error:
@@ -153,7 +154,7 @@ def check_answer(case: Case, request: dict[str, Any], record: dict[str, Any], st
     if steps > case.steps or (steps < case.steps and not case.stop_after_misses):
         wrong.append(f"{steps} steps, not {case.steps}")
     if wrong:
-        raise AgentError(printable(f"{case}: the runner did not do what it was asked: {', '.join(wrong)}"))
+        raise AgentError(printable(f"{case}: the runner's answer does not match the request: {', '.join(wrong)}"))
 
 
 def _run(there: ReadyBoard, case: Case, request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], bytes]:

@@ -69,7 +69,7 @@ class Conditions:
         self._changed |= {setting.path for setting in settings if setting.before != setting.now}
         refused = sorted({setting.refusal for setting in settings if setting.refusal})
         if refused:
-            say(f"{self.name}: not tuned, as it was refused: {one_line('; '.join(refused))}")
+            say(f"{self.name}: not tuned, because the board refused: {one_line('; '.join(refused))}")
 
     def _put_back(self, connection: Connection) -> None:
         if self._changed:
@@ -77,7 +77,7 @@ class Conditions:
             self._changed.clear()
 
     def end(self, reach: Reach) -> None:
-        """Put back what a lost connection has left; a board that is gone is told about."""
+        """Put back what a lost connection has left; a board that is gone is reported."""
         if not self._changed:
             return
         try:
@@ -94,7 +94,7 @@ def cool_down(connection: Connection, celsius: float, limit: float, tell: Tell, 
         left = begun + limit - time.monotonic()
         if left <= 0:
             break
-        tell(f"cooling down: {now:.1f} °C, until {celsius:.1f} °C")
+        tell(f"cooling down: {now:.1f} °C, down to {celsius:.1f} °C")
         time.sleep(min(PAUSE, left))
         now = read_temperature(connection, system)
     waited = round(time.monotonic() - begun, 1)

@@ -93,7 +93,7 @@ def of_precisions(bundles: Sequence[Bundle], precisions: Sequence[str]) -> list[
     there = sorted({bundle.precision for bundle in bundles})
     for precision in precisions:
         if precision not in there:
-            raise BenchError(f"none of the bundles is {precision}: they are {', '.join(there)}")
+            raise BenchError(f"none of the bundles has precision {precision}: they have {', '.join(there)}")
     return [bundle for bundle in bundles if bundle.precision in (precisions or there)]
 
 
@@ -102,12 +102,12 @@ def check_plan(plan: Plan) -> None:
     counting = [name for name in plan.boards if descriptor(name).counts_instructions]
     if counting and PACED in plan.modes:
         why = f"as the clock of {counting[0]} counts instructions, nothing there is on time or late"
-        raise BenchError(f"--modes paced: {why}; leave the board out, or ask for --modes burst")
+        raise BenchError(f"--modes paced: {why}; leave the board out, or use --modes burst")
     if TORCH not in plan.engines:
         return
     elsewhere = [name for name in plan.boards if name != LOOPBACK]
     if elsewhere:
-        raise BenchError(f"the engine torch is PyTorch on this machine: --board {LOOPBACK}, not {elsewhere[0]}")
+        raise BenchError(f"the engine torch runs on this machine only: use --board {LOOPBACK}, not {elsewhere[0]}")
 
 
 def read_plan(path: Path) -> dict[str, Any]:
@@ -157,8 +157,8 @@ def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     )
 
 
-_TEXTS = (_list_of(_is_text), "a list of names, none twice", tuple)
-_COUNTS = (_list_of(_is_count), "a list of whole numbers from 1, none twice", tuple)
+_TEXTS = (_list_of(_is_text), "a list of names without repeats", tuple)
+_COUNTS = (_list_of(_is_count), "a list of whole numbers from 1 without repeats", tuple)
 _COUNT = (_is_count, "a whole number from 1", int)
 _FLAG = (lambda value: isinstance(value, bool), "true or false", bool)
 _KEYS: dict[str, tuple[Callable[[Any], bool], str, Callable[[Any], Any]]] = {

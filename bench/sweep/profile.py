@@ -51,13 +51,13 @@ def profile_case(
     try:
         return _checked(record["profile"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AgentError(f"its profile makes no sense: {error!r}", board=connection.name) from error
+        raise AgentError(f"it sent an invalid profile: {error!r}", board=connection.name) from error
 
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:
     """A profile as a board sends it, with the parts; one of the errors that `profile_case` catches."""
     if not isinstance(found["nodes"], list) or not 0 < len(found["nodes"]) <= MAX_NODES:
-        raise ValueError("its nodes are no list, or too many, or none")
+        raise ValueError("its nodes are not a list, none or too many")
     profiler_ns = _whole(found["profiler_ns"])
     times = {key: _whole(found[key]) for key in ("steps", "step_ns", "plain_ns")}
     nodes = [_node(node, profiler_ns) for node in found["nodes"]]
@@ -74,7 +74,7 @@ def _node(found: dict[str, Any], profiler_ns: int) -> dict[str, Any]:
 def _whole(value: Any) -> int:
     """A number that is no time before none, and none that a day of nanoseconds could not hold."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{str(value)[:40]!r} is no number")
+        raise TypeError(f"{str(value)[:40]!r} is not a number")
     if not 0 <= value < 1e14:
-        raise ValueError(f"{value} is no time")
+        raise ValueError(f"{value} is not a time in ns")
     return round(value)

@@ -35,7 +35,9 @@ def blocks(protocol: str, sample_rate: int = SAMPLE_RATE) -> tuple[int, ...]:
         return BUFFERS
     samples = [divmod(latency * sample_rate, 1000) for latency in LATENCIES_MS]
     if any(rest for _, rest in samples):
-        raise BenchError(f"the latencies of --protocol ddx7 are no whole numbers of samples at {sample_rate} Hz")
+        raise BenchError(
+            f"--protocol ddx7: latencies are not whole numbers of samples at {sample_rate} Hz; use models at 16000 Hz"
+        )
     return tuple(sorted(count for count, _ in samples))
 
 
@@ -43,7 +45,7 @@ def grid(protocol: str, name: str, bundles: Sequence[Bundle], cores: int) -> dic
     """What is measured on the board `name`: `FIELDS` of a plan.
 
     More threads than the board has cores are left out. On the loopback board PyTorch is measured beside ONNX Runtime,
-    where all models can be made again in it; what is left out is told. A virtual board counts instructions: a few
+    where all models can be made again in it; what is left out is reported. A virtual board counts instructions: a few
     calls give their number.
 
     Raises:
@@ -51,7 +53,9 @@ def grid(protocol: str, name: str, bundles: Sequence[Bundle], cores: int) -> dic
     """
     rates = sorted({bundle.sample_rate for bundle in bundles})
     if len(rates) > 1:
-        raise BenchError(f"a protocol has one sample rate, the models have {', '.join(map(str, rates))} Hz")
+        raise BenchError(
+            f"a protocol needs models of one sample rate, not {', '.join(map(str, rates))} Hz: run it for each"
+        )
     threads = sorted({*PAPER_THREADS} - without_cores(name, PAPER_THREADS, cores)) if protocol == PAPER else [1]
     return {
         "blocks": blocks(protocol, rates[0]),

@@ -35,7 +35,7 @@ def with_patience(
         reach: gives a connection.
         work: goes on where it was when it is called again.
         achieved: how much of the work is done; a board that goes away again and again and achieves nothing has failed.
-        progress: told how far it is.
+        progress: called with what is being done and how far it is.
         patience: how long a board is waited for, seconds.
 
     Raises:

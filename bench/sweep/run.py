@@ -54,14 +54,14 @@ def sweep(
 ) -> Swept:
     """Measure every case of the plan that its output does not hold yet; each is on disk before the next starts.
 
-    A case that fails alone is told in a line, and the others are measured; a board that goes away is waited for,
-    `patience` seconds, and the very case is started again.
+    A case that fails alone is reported in a line, and the others are measured; a board that goes away is waited for,
+    up to `patience` seconds, and its case is started again.
 
     Args:
         name: the board's, whatever boards the plan has.
         bundles: the plan's models.
         plan: what is measured.
-        progress: told how far it is, in seconds of what all will take.
+        progress: called with what is being done, and seconds done and in total.
         reach: gives a connection.
         patience: see above.
         system: the folder on the board that has its /sys; another one replays a recorded board.
@@ -138,7 +138,7 @@ class _Tally:
         self._failed |= {case.key: case for case in self.left() if case.bundle.digest == bundle.digest}
         if len(self._failed) == len(self.cases):
             raise error
-        self._tell(f"all of {bundle.name}", error)
+        self._tell(f"all cases of {bundle.name}", error)
 
     def _tell(self, what: str, error: Exception) -> None:
         say(f"{what} failed on {self.name}: {one_line(reason_of(error))}")

@@ -19,7 +19,7 @@ from ...runtime.check import check_bundle
 from ...runtime.progress import Progress
 from ..errors import BenchError, ResultsError
 from ..output.console import one_line, say
-from ..output.numbers import about, digits
+from ..output.numbers import about, count, digits, number
 from ..output.tables import Table
 from ..parallel import Reach
 from ..results.store import finished
@@ -33,7 +33,16 @@ from .run import Swept
 from .session import ReadyBoard, check_there, ready_board, without_cores
 from .smallest_block import SECONDS, Found, all_cases, find
 
-HEADINGS = ("model", "threads", "smallest block", "block ms", "p50 ms", "p99.9 ms, at most", "misses", "limited by")
+HEADINGS = (
+    "model",
+    "threads",
+    "smallest block, samples",
+    "block ms",
+    "p50 ms",
+    "p99.9 ms, at most",
+    "misses",
+    "limited by",
+)
 NOT_SUPPORTED = f"n < {ENOUGH}"
 
 
@@ -62,14 +71,14 @@ def search(
 ) -> Search:
     """Find the smallest block of each bundle that is in time on a board, for each number of threads.
 
-    Every run is kept in the plan's output, and none is done twice. A model that fails is told in a line, and the search
-    goes on with the next one.
+    Every run is kept in the plan's output, and none is done twice. A model that fails is reported in a line, and the
+    search goes on with the next one.
 
     Args and errors: as of `sweep`; `BenchError` for a virtual board.
     """
     check_name(name)
     if descriptor(name).counts_instructions:
-        raise BenchError(f"no block is on time or late on {name}, as its clock counts instructions: name another board")
+        raise BenchError(f"no block is on time or late on {name}, as its clock counts instructions: use another board")
     for bundle in bundles:
         check_bundle(bundle)
         for block in plan.blocks:
@@ -121,7 +130,7 @@ class _Hunt:
             raise
         except (AgentError, ResultsError) as error:
             check_there(there.connection)
-            what = f"{bundle.name}, {threads} thread(s)"
+            what = f"{bundle.name}, {count(threads, 'thread')}"
             say(f"{what} failed on {self.name}: {one_line(reason_of(error))}")
             self.search.failed.append(what)
         else:
@@ -163,7 +172,7 @@ def table(name: str, found: Sequence[Found]) -> Table:
 
 def _row(found: Found) -> list[str]:
     block, seen = found.block, found.verdict
-    length = digits(1e3 * block / found.bundle.sample_rate) if block else "-"
+    length = number(1e3 * block / found.bundle.sample_rate) if block else "-"
     figures = [f"{seen.p50 / 1e6:.3f}", _bound(seen), str(seen.misses)] if seen else ["-"] * 3
     after = "" if math.isnan(found.missed_after) else f" (missed after {digits(found.missed_after)} s)"
     limit = f"{found.limit} at {found.fails}{after}" if found.fails else "not limited (smallest block in the bundle)"
@@ -178,16 +187,21 @@ def _bound(seen: Verdict) -> str:
 def remarks(found: Sequence[Found]) -> list[str]:
     """What is to be known about a table."""
     seconds = found[0].seconds
-    lasted = f"in {seconds:g} s" if seconds else f"in {SECONDS:g} s and {ENOUGH} steps (what p99.9 takes), the longer"
+    lasted = (
+        f"in {seconds:g} s"
+        if seconds
+        else f"in {SECONDS:g} s or {ENOUGH} steps (enough for p99.9), whichever is longer"
+    )
     lines = [
-        f"smallest: no block missed {lasted}, on the audio clock, {BUFFERS} buffers; p99.9 with 95 % confidence",
-        "limited by, at the next smaller block: compute, the median step fills the block's time; dispatch, it does, "
-        "and what any call costs is more than half of it; jitter, the median fits, the tail or late wake-ups do not",
+        f"smallest block: no miss {lasted}, on the audio clock, {BUFFERS} buffers; p99.9 with 95 % confidence",
+        "limited by, at the next smaller block: compute, the median step fills the block's time; dispatch, the same, "
+        "and the fixed cost of a call is more than half of the block; jitter, the median step fits, but the slowest "
+        "steps or late wake-ups do not",
     ]
     few = [one.block / one.bundle.sample_rate for one in found if one.block and not _is_proven(one)]
     if few:
         enough = math.ceil(ENOUGH * max(few))
-        lines.append(f"not proven: no miss, but too few steps to say p99.9; --seconds {enough} is enough")
+        lines.append(f"not proven: no miss, but too few steps for p99.9; --seconds {enough} would be enough")
     if seconds and seconds < SECONDS:
         lines.append(f"{seconds:g} s is short; the default is {SECONDS:g} s without a miss")
     return lines

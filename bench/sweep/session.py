@@ -1,4 +1,4 @@
-"""A board made ready to measure: ours alone, with its runtime, and with every bundle proven on it."""
+"""A board made ready to measure: for this host alone, with its runtime, and with every bundle proven on it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ready_board(
         threads: the fewest that a case wants; `without_cores` tells which are too many.
         folder: of the results: what can't be written is known before it is measured.
         conditions: under which it is measured.
-        progress: told how far it is.
+        progress: called with what is being done and how far it is.
 
     Raises:
         BoardError: it has fewer cores than `threads`.

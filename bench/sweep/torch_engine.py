@@ -99,10 +99,10 @@ def _record(bundle: Bundle, folder: Path, deadline: float) -> dict[str, Any]:
     try:
         done = subprocess.run(command, cwd=folder, timeout=deadline, check=False, text=True, errors="replace", **how)
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"{bundle.name} in PyTorch did not end within {deadline:.0f} s and was ended") from error
+        raise EngineError(f"{bundle.name} in PyTorch took longer than {deadline:.0f} s and was stopped") from error
     file = folder / "record.json"
     if not file.is_file():
-        raise EngineError(f"{bundle.name} in PyTorch died ({ending(cast(Any, done))}): {last_line(done.stderr)}")
+        raise EngineError(f"{bundle.name} in PyTorch crashed ({ending(cast(Any, done))}): {last_line(done.stderr)}")
     record = json.loads(file.read_text())
     if "error" in record:
         raise EngineError(f"{bundle.name} in PyTorch: {record['error']}")

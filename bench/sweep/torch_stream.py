@@ -30,7 +30,9 @@ class TorchStream:
         """
         said = [[signal.name for signal in signals] for signals in (bundle.inputs, bundle.outputs, bundle.states)]
         if said != [list(module.inputs), list(module.outputs), list(module.zero_states())]:
-            raise EngineError(f"{bundle.name} is not the model of that name: its signals or states differ")
+            raise EngineError(
+                f"{bundle.name} differs from the model of that name in its signals or states: export it again"
+            )
         torch.set_num_threads(threads)
         self.bundle, self.block, self.frames = bundle, block, block // bundle.hop
         self._module = module.eval().requires_grad_(False)

@@ -116,7 +116,9 @@ def _open(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, 
     client.set_missing_host_key_policy(check)
     try:
         if endpoint.key_file and not endpoint.key_file.is_file():
-            raise UnreachableError(f"there is no key file {endpoint.key_file}", board=name)
+            raise UnreachableError(
+                f"there is no key file {endpoint.key_file}: correct `key` in boards.toml", board=name
+            )
         client.connect(
             endpoint.host,
             endpoint.port,

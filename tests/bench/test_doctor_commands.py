@@ -101,7 +101,7 @@ def test_a_board_without_governors_is_told_so(tmp_path: Path) -> None:
     with serve(tmp_path, replaying(tmp_path, plant(tmp_path / "system", PC))) as there:
         make_known(there)
         done = tonearm("board", "doctor", "pi", "--tune", status=None)
-    assert done.stdout.startswith("nothing to tune: no governor is known here\npi: LENOVO 20FWCTO1WW\n")
+    assert done.stdout.startswith("nothing to tune: the board reports no governor\npi: LENOVO 20FWCTO1WW\n")
     text = " ".join(done.stdout.split())
     assert "not checked: " in text and " governor, under-voltage, throttling, temperature, " in text
 
@@ -119,7 +119,7 @@ def test_a_python_that_is_too_old_is_a_finding_with_its_fix(tmp_path: Path) -> N
     assert lines[0] == f"problem: pi: {OLD_PYTHON}"
     assert [line[:7] for line in lines[1:3]] == ["  why: ", "  fix: "]
     assert lines[3].startswith("not checked: everything else")
-    assert done.stderr.splitlines()[-1].startswith("tonearm: pi: 1 thing will spoil")
+    assert done.stderr.splitlines()[-1].startswith("tonearm: pi: 1 problem will spoil")
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,11 @@ def test_every_key_of_a_plan_is_a_field_of_the_same_name(tmp_path: Path) -> None
     [
         ("block = [64]", "plan.toml: block: did you mean blocks?"),
         ("xyz = 1", "plan.toml: xyz: not one of models, boards"),
-        ("blocks = 64", "plan.toml: blocks: a list of whole numbers from 1, none twice, not 64"),
+        ("blocks = 64", "plan.toml: blocks: a list of whole numbers from 1 without repeats, not 64"),
         ("blocks = [0]", "plan.toml: blocks: a list of whole numbers"),
         ("blocks = [true]", "plan.toml: blocks: a list of whole numbers"),
         ("blocks = []", "plan.toml: blocks: a list of whole numbers"),
-        ("blocks = [64, 64]", "none twice"),
+        ("blocks = [64, 64]", "without repeats"),
         ("blocks = [[64]]", "plan.toml: blocks: a list"),
         ('models = "hpn-full"', "plan.toml: models: a list of names"),
         ('modes = ["quick"]', "plan.toml: modes: a list of burst and paced"),
@@ -145,7 +145,7 @@ def test_a_precision_keeps_its_bundles_and_one_that_none_has_is_refused(golden_b
     small = replace(golden_bundle, precision="int8")
     assert of_precisions([golden_bundle, small], ["int8"]) == [small]
     assert of_precisions([golden_bundle, small], []) == [golden_bundle, small]
-    with pytest.raises(BenchError, match="none of the bundles is fp16: they are fp32, int8"):
+    with pytest.raises(BenchError, match="none of the bundles has precision fp16: they have fp32, int8"):
         of_precisions([golden_bundle, small], ["int8", "fp16"])
 
 

@@ -157,5 +157,5 @@ def test_what_would_move_the_cursor_is_not_shown(tmp_path: Path) -> None:
     ids=range(13),
 )
 def test_a_profile_that_makes_no_sense_is_refused(tmp_path: Path, profile: object) -> None:
-    with pytest.raises(AgentError, match=r"^pi: its profile makes no sense"):
+    with pytest.raises(AgentError, match=r"^pi: it sent an invalid profile"):
         told(tmp_path, profile)

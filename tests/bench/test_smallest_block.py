@@ -174,7 +174,7 @@ def test_the_table_says_what_was_found_and_where_steps_are_too_few(golden_bundle
         "jitter at 256 (missed after 0.016 s)"
     )
     said = "\n".join(remarks([large]))
-    assert "--seconds 96 is enough" in said and "30 s is short" in said
+    assert "--seconds 96 would be enough" in said and "30 s is short" in said
     none = found_on(golden_bundle, board(lambda block: 70e3 * block))
     assert shown(none) == "hpn-reduced | 1 | none | - | - | - | - | compute at 1024"
 

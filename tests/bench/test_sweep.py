@@ -194,7 +194,7 @@ def test_a_case_waits_until_the_board_is_as_cool_as_at_first(golden_bundle: Bund
 
     plan = brief(blocks=(64, 256), cool_down=2)
     assert sweep(HERE, [golden_bundle], plan, report, system=str(system)) == Swept(2, 0)
-    assert [text for text in told if text.startswith("cooling down: 61.2 °C, until 50.3 °C (2 of 2, about ")]
+    assert [text for text in told if text.startswith("cooling down: 61.2 °C, down to 50.3 °C (2 of 2, about ")]
     first, second = (case["cooldown"] for case in read_cases(Path("results")))
     assert (first["celsius"], first["limit_reached"]) == (48.312, False)
     assert (second["celsius"], second["limit_reached"]) == (50.3, False)
@@ -205,7 +205,7 @@ def test_a_wait_has_a_limit(connection: Connection, system: Path) -> None:
     told: list[str] = []
     found = cool_down(connection, 40, 0.1, told.append, str(system))
     assert (found["celsius"], found["limit_reached"]) == (48.312, True)
-    assert told == ["cooling down: 48.3 °C, until 40.0 °C"]
+    assert told == ["cooling down: 48.3 °C, down to 40.0 °C"]
 
 
 @pytest.mark.parametrize(("limit", "files"), [(0, BIG_LITTLE), (60, PC)])

@@ -143,7 +143,7 @@ def test_a_model_that_computes_something_else_gives_no_record(golden_bundle: Bun
 
 
 def test_a_process_that_takes_too_long_is_ended(fm: Bundle) -> None:
-    with pytest.raises(EngineError, match=r"did not end within 0 s and was ended"):
+    with pytest.raises(EngineError, match=r"took longer than 0 s and was stopped"):
         measure_here(fm, REQUEST, 0.01)
 
 

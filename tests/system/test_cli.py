@@ -256,7 +256,7 @@ def test_a_detector_of_ones_own_gives_one_number_a_block(vad: Path) -> None:
     tonearm("import", vad, "--sample-rate", 16_000, "--set", "sr=16000", "--dim", "batch=1", "--name", "own")
     soundfile.write("take.wav", np.zeros(5000), 16_000)
     render = ["render", "bundles/own", "--board", "loopback", "--input", "take.wav"]
-    assert "out.wav: what own gives (output) is not one signal of audio: write it to an .npz" in complaint(
+    assert "out.wav: the outputs of own (output) are not one audio signal: write them to an .npz" in complaint(
         *render, "-o", "out.wav"
     )
     assert "out.npz: 0.32 s at 16000 Hz" in tonearm(*render, "-o", "out.npz").stdout

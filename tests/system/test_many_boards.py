@@ -278,7 +278,7 @@ def test_a_board_that_goes_down_again_and_again_in_one_case_has_failed_that_case
             swept = sweep("bela", [golden_bundle], plan(tmp_path / "results", 2000), quiet)
         finally:
             over.set()
-    assert (swept.measured, swept.failed) == (1, ("hpn-reduced, block 64, 1 thread(s)",))
+    assert (swept.measured, swept.failed) == (1, ("hpn-reduced, block 64, 1 thread",))
     assert measured(tmp_path / "results") == [("bela", 256)]
 
 
@@ -291,8 +291,8 @@ def test_a_case_whose_runner_is_killed_fails_alone_and_is_measured_next_time(
         os.kill(wait_for_runner(boards["pi"], '"block": 256'), signal.SIGKILL)
         shown, told = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
-    assert "hpn-reduced, block 256, 1 thread(s) failed on pi: the runner crashed (killed by SIGKILL)" in told
-    last = "tonearm: failed on pi (hpn-reduced, block 256, 1 thread(s)); done on bela; what was measured is kept"
+    assert "hpn-reduced, block 256, 1 thread failed on pi: the runner crashed (killed by SIGKILL)" in told
+    last = "tonearm: failed on pi (hpn-reduced, block 256, 1 thread); done on bela; what was measured is kept"
     assert told.splitlines()[-1].startswith(last)
     assert "hpn-reduced" in shown  # the tables
     assert measured(tmp_path / "results") == [("bela", 64), ("bela", 256), ("pi", 64)]
