@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+import threading
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,8 @@ UNREADABLE = (*_NUMPY, zipfile.BadZipFile, zlib.error, struct.error, RuntimeErro
 MAX_ARRAYS = 1024
 MAX_BYTES = 1 << 30  # of all arrays of a file
 KINDS = "biufcUS"  # numbers and texts
+PIECE = 1 << 18  # bytes
+_parsing = threading.Lock()
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -33,24 +36,21 @@ def read_arrays(source: Path | IO[bytes], most: int = MAX_BYTES) -> dict[str, np
     Raises:
         One of `UNREADABLE`, with the array's name.
     """
-    _check_arrays(source, most)
-    with np.load(source, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def _check_arrays(source: Path | IO[bytes], most: int) -> None:
-    """One of `UNREADABLE` unless the arrays are what they say and what the file has room for; none is read yet."""
     with zipfile.ZipFile(source) as archive:
-        members = archive.infolist()
-        if len({one.filename for one in members}) != len(members) or len(members) > MAX_ARRAYS:
-            raise ValueError(f"two arrays have the same name, or there are more than {MAX_ARRAYS}")
-        total = sum(one.file_size for one in members)
-        if total > most:
-            raise ValueError(f"its arrays take {total} bytes; at most {most} are allowed")
-        for one in members:
-            _check_array(archive, one)
-    if not isinstance(source, Path):
-        source.seek(0)
+        _check_arrays(archive, most)
+        return {one.filename.removesuffix(".npy"): _read_array(archive, one) for one in archive.infolist()}
+
+
+def _check_arrays(archive: zipfile.ZipFile, most: int) -> None:
+    """One of `UNREADABLE` unless the arrays are what they say and what the file has room for; none is read yet."""
+    members = archive.infolist()
+    if len({one.filename for one in members}) != len(members) or len(members) > MAX_ARRAYS:
+        raise ValueError(f"two arrays have the same name, or there are more than {MAX_ARRAYS}")
+    total = sum(one.file_size for one in members)
+    if total > most:
+        raise ValueError(f"its arrays take {total} bytes; at most {most} are allowed")
+    for one in members:
+        _check_array(archive, one)
 
 
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
@@ -58,15 +58,39 @@ def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     if path.is_absolute() or ".." in path.parts or path.suffix != ".npy":
         raise ValueError(f"{member.filename!r} is not the name of an array")
     with archive.open(member) as stream:
-        version = npy.read_magic(stream)
-        if version not in HEADERS:
-            raise ValueError(f"{member.filename} has .npy version {version}, which is not supported")
-        shape, _, dtype = HEADERS[version](stream)
+        shape, _, dtype = _header(stream, member.filename)
         if dtype.kind not in KINDS or not dtype.itemsize or any(axis < 0 for axis in shape):
             raise ValueError(f"{member.filename} is of type {dtype}, shape {shape}: not an array of numbers")
         size = math.prod(shape) * dtype.itemsize
         if size != member.file_size - stream.tell():
             raise ValueError(f"{member.filename} declares {size} bytes but holds another number")
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array that has been checked."""
+    with archive.open(member) as stream:
+        shape, by_columns, dtype = _header(stream, member.filename)
+        array = np.empty(shape[::-1] if by_columns else shape, dtype)
+        flat, start = array.reshape(-1).view(np.uint8), 0
+        while piece := stream.read(PIECE):
+            flat[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
+            start += len(piece)
+    if start != array.nbytes:
+        raise EOFError(f"{member.filename} is cut short")
+    return array.T if by_columns else array
+
+
+def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether its numbers are in columns, and type.
+
+    By one thread at a time: numpy has Python parse headers, and the parser of Python 3.11 counts all threads' depth as
+    one, and raises SystemError (https://github.com/python/cpython/issues/106905).
+    """
+    version = npy.read_magic(stream)
+    if version not in HEADERS:
+        raise ValueError(f"{name} has .npy version {version}, which is not supported")
+    with _parsing:
+        return HEADERS[version](stream)
 
 
 def read_golden(bundle: Bundle) -> dict[str, np.ndarray]:

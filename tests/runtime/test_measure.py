@@ -357,7 +357,7 @@ def test_what_is_refused_is_said_and_nothing_is_changed() -> None:
 def test_steps_back_to_back_ask_for_no_real_time_priority() -> None:
     got = asked(1, False)
     assert got["scheduling"] == "SCHED_OTHER"
-    assert "holds back" in got["refused"]["scheduling"]
+    assert "throttles" in got["refused"]["scheduling"]
 
 
 def test_nothing_is_asked_for_unless_told(golden_bundle: Bundle, folder: Path) -> None:
