@@ -144,7 +144,7 @@ def remark_on(path: Path, signals: dict[str, np.ndarray]) -> str:
         return ""
     quiet, loud = np.percentile(signals["loudness_db"], (5, 95))
     if loud < SILENT_DB:
-        return f"nearly all of it counts as silence (95 % is below {loud:.0f} dB): record it louder"
+        return f"nearly all of it counts as silence (95% is below {loud:.0f} dB): record it louder"
     if loud - quiet < RANGE_DB:
         return f"its soft and loud parts are only {loud - quiet:.0f} dB apart: background noise may be played as notes"
     return ""

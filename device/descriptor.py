@@ -46,8 +46,8 @@ class Descriptor(NamedTuple):
 REAL = Descriptor()
 BUILT_IN = {
     LOOPBACK: Descriptor("this machine, over SSH", is_built_in=True),
-    # An instruction count is the same in every run and repeats to 0.1 % after a few steps, and emulation is slow: more
-    # would only cost time. Steps of small blocks differ by 0.2 %, as their controls do: of few of them the median
+    # An instruction count is the same in every run and repeats to 0.1% after a few steps, and emulation is slow: more
+    # would only cost time. Steps of small blocks differ by 0.2%, as their controls do: of few of them the median
     # jumps by as much. A second there lasts as long as its instructions take.
     VIRTUAL: Descriptor(
         "ARM64 machine that counts instructions",

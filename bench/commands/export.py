@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterable
 
 from ...device.text import printable
-from ...models.catalogue import variant_name
 from ...runtime.bundle import Bundle
 from ...runtime.progress import Progress
 from .. import bundles
@@ -24,11 +23,11 @@ def export(options: argparse.Namespace) -> None:
 
 
 def _exported(options: argparse.Namespace, progress: Progress) -> tuple[Bundle, str]:
-    variant = {option: getattr(options, option) for option in ("reverb", "causal", "full_noise")}
+    variant = {option: getattr(options, option) for option in options.variant}
     if ":" not in options.model:
         blocks = options.block or bundles.BLOCKS
         return bundles.export_model(options.model, options.output, blocks, progress, options.checkpoint, **variant)
-    if options.checkpoint or variant_name("", **variant):
+    if options.checkpoint or variant != options.variant:
         raise BenchError(
             f"{options.model} is built by its own code: leave out --checkpoint, --no-reverb, --causal and --full-noise"
         )

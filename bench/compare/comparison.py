@@ -183,7 +183,7 @@ def differences(comparison: Comparison) -> pandas.DataFrame:
 
     Returns:
         One row per student and measure: `model`, `measure` (a column of the scores), `difference` (mean of student
-        minus reference: below 0 is nearer), `low` and `high` (95 % interval, NaN from too few phrases), `phrases`.
+        minus reference: below 0 is nearer), `low` and `high` (95% interval, NaN from too few phrases), `phrases`.
     """
     reference, rows = comparison.reference, []
     for label in comparison.rivals():

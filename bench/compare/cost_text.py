@@ -33,12 +33,12 @@ TIMED = (
     "tonearm sweep --smallest-block searches for it",
     "p99.9 without a ratio: too few steps, or the models differ by less than the longest empty step",
 )
-COUNTED = "virtual board: M instructions are counts that repeat to 0.1 %, not the speed of any real board"
+COUNTED = "virtual board: M instructions are counts that repeat to 0.1%, not the speed of any real board"
 FEW = (
     f"time intervals come from fewer than {REPEATS} runs; run-to-run variation is not included "
     f"(measure with tonearm sweep --repeats {REPEATS})"
 )
-INTERVALS = f"intervals: 95 %, of {REPEATS} runs or more; of p99.9 at least 90 %, as if steps were independent"
+INTERVALS = f"intervals: 95%, of {REPEATS} runs or more; of p99.9 at least 90%, as if steps were independent"
 
 
 def cost_tables(labels: Sequence[str], costs: Sequence[Row]) -> list[Table]:
@@ -57,7 +57,7 @@ def _table(board: str, labels: Sequence[str], costs: list[Row]) -> Table:
         scale, unit = (MIB[name], "") if name in MIB else _time(costs[0])
         rows.append(_line(title + unit, name, scale, labels, first))
     if costs[0]["clock"] == TIME:
-        rows.append(["smallest block", *(_each(_smallest, labels, first))])
+        rows.append(["smallest block, samples", *(_each(_smallest, labels, first))])
     return Table("", [f"on {board}", *labels], rows, texts=(f"on {board}",))
 
 
@@ -156,7 +156,7 @@ def cost_sentence(teacher: str, row: Row, repeats: int) -> str:
     if row["p50_differs"]:
         said = f"{row['model']} takes {number(row['p50_ratio'])} of {teacher}'s {what} {where}{interval}"
     else:
-        limit = "to 0.1 %" if counted else "beyond what these runs can tell"
+        limit = "to 0.1%" if counted else "beyond what these runs can tell"
         said = f"{row['model']} and {teacher}: no difference in {what} {limit} {where}{interval}"
     memory = row["peak_kb_ratio"]
     if math.isnan(memory):

@@ -43,8 +43,8 @@ def block_costs(entries: Sequence[Entry], results: Results) -> pandas.DataFrame:
     Returns:
         One row per model, board and mode (back to back before paced), by `COLUMNS`: `model` is its label, `board` has
         its versions if there are two of a name; times in ns (virtual board: instructions; no RTF), memory in kB.
-        `..._ratio` is how many times the teacher's, with its 95 % interval `..._low` to `..._high` (of p99.9 at least
-        90 %), NaN where the data support none or, of p99.9, the board's noise is as large; `..._differs` whether a
+        `..._ratio` is how many times the teacher's, with its 95% interval `..._low` to `..._high` (of p99.9 at least
+        90%), NaN where the data support none or, of p99.9, the board's noise is as large; `..._differs` whether a
         difference may be claimed. `smallest`: of the blocks measured on the audio clock the smallest without a miss, 0
         for none, NaN where none was measured, and `smallest_seconds` how long that was. A board where no model
         was measured is left out.
@@ -99,7 +99,7 @@ def _beside(name: str, teacher: Row, row: Row, results: Results) -> Ratio:
     if name == TAIL:
         if abs(row[name] - teacher[name]) <= max(row["floor_max"], teacher["floor_max"]):
             return UNKNOWN  # the board interrupts even steps with nothing in them for as long
-        # Each bound holds with 95 %, so that the interval does at least with 90 %.
+        # Each bound holds with 95%, so that the interval does at least with 90%.
         low, high = row[f"{name}_low"] / teacher[f"{name}_high"], row[f"{name}_high"] / teacher[f"{name}_low"]
         return Ratio(row[name] / teacher[name], low, high)
     ratio = compare_cases(*(results.of_repeats(one["case"], name) for one in (teacher, row)))

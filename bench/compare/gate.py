@@ -17,7 +17,7 @@ from ..results.pooling import SAME_BOARD, Row
 from ..stats.step_times import compare_cases, noise, percentile_name, rate_high
 from ..terms import INSTRUCTIONS, TIME
 
-# Counts of instructions, and the memory of a virtual board, repeat to 0.1 %; medians of times move by percents.
+# Counts of instructions, and the memory of a virtual board, repeat to 0.1%; medians of times move by percents.
 FLOORS = {INSTRUCTIONS: 0.005, TIME: 0.05}
 NOISES = 3  # so many times its own noise may a case change
 TOO_NOISY = 0.2  # who may change by more than that and did not is not called the same
@@ -175,7 +175,7 @@ def _tail(sides: list[Side]) -> list[Change]:
 
 
 def _percentile(sides: list[Side], percentile: float) -> Change:
-    """It has changed when the bounds of both sides, 95 % each, leave a gap, and by more than repeats differ."""
+    """It has changed when the bounds of both sides, 95% each, leave a gap, and by more than repeats differ."""
     (_, before), (_, now) = sides
     name = percentile_name(percentile)
     ratio, bounds = now[name] / before[name], ("high", "low") if now[name] > before[name] else ("low", "high")
@@ -200,7 +200,7 @@ def _misses(sides: list[Side]) -> Change:
 
 
 def _rate_low(row: Row) -> float:
-    """The lower bound of its rate of misses, 95 %, as `miss_rate_high` is the upper one."""
+    """The lower bound of its rate of misses, 95%, as `miss_rate_high` is the upper one."""
     return 1 - rate_high(row["n"] - int(row["misses"]), row["n"])
 
 

@@ -47,7 +47,7 @@ HEARD = (
     "no Fréchet distance: no maintained package ships the weights of an embedding",
 )
 PAIRED_NOTE = (
-    "student minus {reference} on the same phrases, mean and 95 % interval (bootstrap, each by itself): "
+    "student minus {reference} on the same phrases, mean and 95% interval (bootstrap, each by itself): "
     "below 0 is nearer"
 )
 

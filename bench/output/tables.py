@@ -36,18 +36,23 @@ class Table:
         from rich.text import Text
 
         yield from [Text(self.title)] if self.title else []
-        yield _grid(self, styled=console.is_terminal)
+        yield _grid(self, options.max_width, styled=console.is_terminal)
         yield from [Text("\n".join(self.notes))] if self.notes else []
 
 
-def _grid(table: Table, *, styled: bool) -> Grid:
-    """Where a terminal is too narrow, cells go on in the next line: a number cut short would be another number."""
+def _grid(table: Table, width: int, *, styled: bool) -> Grid:
+    """Where a terminal is too narrow, cells go on in the next line: a number cut short would be another number.
+
+    The names in the first column stay whole where they take no more than half of the width.
+    """
     import rich.box
     from rich.table import Table as Grid
 
     grid = Grid(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in table.headings:
-        grid.add_column(heading, justify="left" if heading in table.texts else "right", overflow="fold")
+    for heading, *cells in zip(table.headings, *table.rows, strict=True):
+        whole = heading == table.headings[0] and max(map(len, (heading, *cells))) <= width // 2
+        side = "left" if heading in table.texts else "right"
+        grid.add_column(heading, justify=side, overflow="fold", no_wrap=whole)
     for row in table.rows:
         grid.add_row(*(_cell(cell, styled=styled) for cell in row))
     return grid

@@ -26,14 +26,14 @@ PLAN = """plan.toml may set what the options do, except --smallest-block:
   modes = ["burst", "paced"]                         # repeats, steps or seconds
   cool_down = 60                                     # tune, profile, seed, output, protocol"""
 GATE = """exit status 1 when a case of OLD is not in NEW (measure both with one command), or one got worse by more than
-  the floor   0.5 % on a virtual board, which counts instructions and repeats to 0.1 %;
-              5 % elsewhere, as times of the same program differ by that much from day to day
+  the floor   0.5% on a virtual board, which counts instructions and repeats to 0.1%;
+              5% elsewhere, as times of the same program differ by that much from day to day
   its noise   three times the range of its repeats, or, of one run, half the interval of its median;
               one run can't show how much runs differ, so repeat it (tonearm sweep --repeats 3)
 what counts   p50 of the steps, peak memory, the model's memory, the size of graph and weights
-  by time     also p99.9 (p99 where that tells more) and the rate of misses, where their 95 % bounds leave a gap
+  by time     also p99.9 (p99 where that tells more) and the rate of misses, where their 95% bounds leave a gap
   by count    (virtual board) also the first step and making the session, whose times vary too much elsewhere
-too noisy to tell: the change is within the noise, but the noise exceeds 20 %; neither pass nor fail: measure again
+too noisy to tell: the change is within the noise, but the noise exceeds 20%; neither pass nor fail: measure again
 runs that the search for the smallest block stopped at a miss are left out"""
 
 

@@ -64,6 +64,8 @@ def add_export(commands: Commands) -> None:
         help="filter noise with all 128 taps, overlap-added: for weights trained that way (default: cropped to 64, as "
         "in the original)",
     )
+    # What `bundles.export_model` takes by name, and the value that changes nothing.
+    command.set_defaults(variant={"reverb": True, "causal": False, "full_noise": False})
 
 
 def add_convert(commands: Commands) -> None:

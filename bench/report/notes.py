@@ -17,11 +17,11 @@ from .slow_steps import sentence, together
 CLOCKS = {
     INSTRUCTIONS: (
         "virtual board: its clock counts instructions, not time. M = million instructions a step, MIPS = million "
-        "instructions a second of audio. They repeat to 0.1 % and so show regressions, not the speed of any real board"
+        "instructions a second of audio. They repeat to 0.1% and so show regressions, not the speed of any real board"
     ),
     TIME: (
         "RTF = p50 / length of the block; misses: steps that ended too late, or, with none, the upper bound of their "
-        "rate (95 %)"
+        "rate (95%)"
     ),
 }
 MODES = {
@@ -64,7 +64,7 @@ def steps_line(cases: Sequence[Row]) -> str:
     """How many steps the figures stand on."""
     counts = sorted({row["n"] for row in cases})
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    need = f"p99 needs {steps_needed(99)}, p99.9 {steps_needed(99.9)} for 95 % confidence"
+    need = f"p99 needs {steps_needed(99)}, p99.9 {steps_needed(99.9)} for 95% confidence"
     return f"{span} steps per case after the warm-up, none left out ({need})"
 
 

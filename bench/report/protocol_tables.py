@@ -34,7 +34,7 @@ CONDITIONS = {
     ),
 }
 COUNTED = "virtual board: its clock counts instructions (M = million), not time, so there is no real-time factor."
-GAIN = "PyTorch: the same model uncompiled, on this machine. Gain: ratio of the medians and its 95 % interval."
+GAIN = "PyTorch: the same model uncompiled, on this machine. Gain: ratio of the medians and its 95% interval."
 FEW_RUNS = f" It comes from fewer than {REPEATS} runs, so run-to-run variation is not included."
 
 
@@ -138,7 +138,7 @@ def _paper(part: Sequence[Cell], beside: Sequence[Cell]) -> list[Table]:
 
 def _paper_model(heading: str, ours: Sequence[Cell], theirs: dict[tuple[int, int], Cell]) -> Table:
     first, other = ours[0], next(iter(theirs.values()), None)
-    headings = ["threads", "buffer", *(["M instructions"] if first.counted else ["ms", "RTF"]), "peak MiB"]
+    headings = ["threads", "buffer samples", *(["M instructions"] if first.counted else ["ms", "RTF"]), "peak MiB"]
     headings += ["PyTorch ms", "PyTorch RTF", "PyTorch peak MiB", "gain"] if other else []
     rows = []
     for cell in ours:

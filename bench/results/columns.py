@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...runtime.telemetry import PRESSURES
-from ..terms import BURST, INSTRUCTIONS, MODES, ONNXRUNTIME, TIME
+from ..terms import BURST, CLOCKS, MODES, ONNXRUNTIME
 from .column_spec import NONE, Column
 from .columns_board import BOARD, RUN, SIZE
 from .columns_steps import REAL_TIME, START, STEP_TIMES, STEPS
@@ -40,13 +40,13 @@ IDENTITY = (
     Column(
         "clock",
         "what times are: time, or instructions (virtual board)",
-        lambda run: one_of(run.case["clock"], (TIME, INSTRUCTIONS)),
+        lambda run: one_of(run.case["clock"], CLOCKS),
     ),
     Column("engine", "onnxruntime or torch", lambda run: run.engine, heading="engine"),
     Column("model", "name", lambda run: text(run.record["model"]), heading="model"),
     Column("weights", "where they come from", lambda run: text(run.case["weights"]), heading="weights"),
     Column("precision", "of the weights", lambda run: text(run.case["precision"]), heading="precision"),
-    Column("block", "samples a step", lambda run: run.block, heading="block"),
+    Column("block", "samples a step", lambda run: run.block, heading="block", shown="samples"),
     Column("threads", "of the engine", lambda run: whole(run.request["threads"]), heading="threads"),
     Column(
         "mode",

@@ -34,9 +34,9 @@ def _bounded(name: str, need: int) -> Callable[[Row], str]:
 def _percentile(name: str, percentile: float) -> tuple[Column, ...]:
     """A percentile of the step times and its bounds."""
     unit = {"unit": "ns", "of_all_steps": True}
-    about, cell = f"{percentile:g} % of the steps take no longer", _bounded(name, steps_needed(percentile))
+    about, cell = f"{percentile:g}% of the steps take no longer", _bounded(name, steps_needed(percentile))
     shown: Any = {"heading": name, "shown": "ms|M", "form": ".3f", "table": STEPS, "cell": cell}
-    low, high = f"{name} is above that, with 95 % confidence", f"{name} is below that, with 95 % confidence"
+    low, high = f"{name} is above that, with 95% confidence", f"{name} is below that, with 95% confidence"
     return (
         Column(name, about, lambda run: run.summary[name], **unit, **shown),
         Column(f"{name}_low", low, lambda run: run.summary[f"{name}_low"], **unit),
@@ -118,7 +118,7 @@ STEP_TIMES = (
     Column("miss_rate", "misses / n", lambda run: run.timed("miss_rate"), heading="miss rate", form=".3%", **LATE),
     Column(
         "miss_rate_high",
-        "upper bound of the rate, 95 % confidence; about 3 / n without a miss",
+        "upper bound of the rate, 95% confidence; about 3 / n without a miss",
         lambda run: run.timed("miss_rate_high"),
         heading="miss rate below",
         cell=lambda row: NONE if math.isnan(row["miss_rate_high"]) else percent(row["miss_rate_high"]),

@@ -6,16 +6,16 @@ median step) is never blamed, or every step of a run with threads would be, as t
 
 | cause | a step has it when |
 |---|---|
-| frequency drop | its core's frequency was 5 % or more below the run's median, in the telemetry nearest to its start |
+| frequency drop | its core's frequency was 5% or more below the run's median, in the telemetry nearest to its start |
 | throttled | the Raspberry Pi then limited the clock, or noted since the sample before that it had |
 | preempted | it was interrupted (involuntary context switches) more often than the median step |
 | waited | it slept or waited, as for a lock or a disk (voluntary context switches), more often than the median step |
 | page fault | it had more page faults, minor or major, than the median step |
-| late wake-up | paced: it started later than 99 % of steps, or was short enough and yet missed for its late start |
+| late wake-up | paced: it started later than 99% of steps, or was short enough and yet missed for its late start |
 | after a slow step | paced: it missed, and the step before had ended after its tick |
 | garbage collection | Python's collector ran in it or since the step before |
 | first after silence | the clip sounds again in its block |
-| cpu, memory, io pressure | tasks waited 1 % of the time more than in the median sample, in the sample it lies in |
+| cpu, memory, io pressure | tasks waited 1% of the time more than in the median sample, in the sample it lies in |
 """
 
 from __future__ import annotations

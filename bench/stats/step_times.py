@@ -1,7 +1,7 @@
 """Statistics of step times, and only those that the sample supports.
 
 A percentile comes with bounds that hold for any distribution: the number of n independent samples below the p-th
-percentile is binomial, so that two of the ordered samples enclose it with 95 % confidence each. The greatest sample is
+percentile is binomial, so that two of the ordered samples enclose it with 95% confidence each. The greatest sample is
 a bound from above when `1 - p^n >= 0.95`: p99.9 needs 2 995 steps, p99 299, p50 five. Below that there is no number.
 Steps of one run are not quite independent (frequency, temperature, the clip), which only repeats can show.
 """
@@ -23,7 +23,7 @@ REPEATS = 3  # from so many on, the difference between runs is seen in the runs
 
 
 class Ratio(NamedTuple):
-    """A ratio and its 95 % interval, NaN where the data support none."""
+    """A ratio and its 95% interval, NaN where the data support none."""
 
     value: float
     low: float
@@ -31,7 +31,7 @@ class Ratio(NamedTuple):
 
 
 def steps_needed(percentile: float) -> int:
-    """The smallest sample whose maximum bounds the percentile with 95 % confidence."""
+    """The smallest sample whose maximum bounds the percentile with 95% confidence."""
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(percentile / 100))
 
 
@@ -60,7 +60,7 @@ def summarise(step_ns: np.ndarray, budget_ns: float, miss: np.ndarray | None = N
 
 
 def percentiles(values: np.ndarray) -> dict[str, float]:
-    """`p50`, `p50_low`, `p50_high` ... `p99.9_high`: each bound is one-sided, 95 %.
+    """`p50`, `p50_low`, `p50_high` ... `p99.9_high`: each bound is one-sided, 95%.
 
     The value and the upper bound are NaN below `steps_needed`; the lower one needs fewer.
     """
@@ -91,7 +91,7 @@ def _binomial_quantile(probability: float, n: int, p: float) -> int:
 
 
 def rate_high(events: int, n: int) -> float:
-    """The one-sided 95 % upper bound of a rate after `events` in `n` (Clopper and Pearson): about 3 / n after none."""
+    """The one-sided 95% upper bound of a rate after `events` in `n` (Clopper and Pearson): about 3 / n after none."""
     if not n or events == n:
         return 1.0 if n else math.nan
     from scipy import special
@@ -137,7 +137,7 @@ def xruns(start_ns: np.ndarray, step_ns: np.ndarray, tick_ns: np.ndarray, period
 
 
 def compare_cases(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Ratio:
-    """How much longer a step of case b takes than one of case a: `median b / median a`, with its 95 % interval.
+    """How much longer a step of case b takes than one of case a: `median b / median a`, with its 95% interval.
 
     `a` and `b` are the step times of each repeat, `(steps,)`. From three repeats of both on, the interval is that of
     `repeat_ratio`. Below, it is one of steps, which can't know how much runs differ, and none below five common steps:
@@ -156,7 +156,7 @@ def compare_cases(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Ratio:
 
 
 def repeat_ratio(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Ratio:
-    """The geometric mean of the ratios of medians, repeat by repeat, with a 95 % interval over repeats.
+    """The geometric mean of the ratios of medians, repeat by repeat, with a 95% interval over repeats.
 
     A bootstrap of few values is too narrow: its deviations are widened by `t / z * sqrt(n / (n - 1))`, which makes it
     the t interval where ratios are normal (Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 3).

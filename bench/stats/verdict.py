@@ -35,7 +35,7 @@ class Verdict:
 def verdict(arrays: Mapping[str, np.ndarray], block: int, sample_rate: int, steps: int) -> Verdict:
     """Judge a paced run that was to have `steps` steps.
 
-    It is in time when no block was missed, all steps were done, and the upper 95 % bound of p99.9 is within the budget.
+    It is in time when no block was missed, all steps were done, and the upper 95% bound of p99.9 is within the budget.
     Below 2 995 steps there is no such bound: nothing was missed, and no more is proven.
     """
     budget = 1e9 * block / sample_rate

@@ -131,7 +131,9 @@ class _Tally:
         self._in_a_row += 1
         self._tell(str(case), error)
         if self._in_a_row == IN_A_ROW:
-            raise BoardError(f"{IN_A_ROW} cases in a row failed; the last: {error}", board=self.name) from error
+            raise BoardError(
+                f"{IN_A_ROW} cases in a row failed; the last: {reason_of(error)}", board=self.name
+            ) from error
 
     def refused(self, bundle: Bundle, error: AgentError) -> None:
         """The board can't stream a bundle: give all its cases up, or raise the error when those are all."""

@@ -193,7 +193,7 @@ def remarks(found: Sequence[Found]) -> list[str]:
         else f"in {SECONDS:g} s or {ENOUGH} steps (enough for p99.9), whichever is longer"
     )
     lines = [
-        f"smallest block: no miss {lasted}, on the audio clock, {BUFFERS} buffers; p99.9 with 95 % confidence",
+        f"smallest block: no miss {lasted}, on the audio clock, {BUFFERS} buffers; p99.9 with 95% confidence",
         "limited by, at the next smaller block: compute, the median step fills the block's time; dispatch, the same, "
         "and the fixed cost of a call is more than half of the block; jitter, the median step fits, but the slowest "
         "steps or late wake-ups do not",

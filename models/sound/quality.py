@@ -20,10 +20,10 @@ from .spectral import SILENT, magnitudes, multi_scale_spectral
 LSD_SIZE = 1024  # 64 ms, in steps of 16 ms
 # 10 dB above where loudness ends: a rendering may be that much too soft before the comparison is cut. At -80 dB itself
 # a model is told that there is silence, and noise of -80 dB of full scale takes the pitch from a third of the frames
-# (flute phrases; from 3 % of those above -70 dB).
+# (flute phrases; from 3% of those above -70 dB).
 AUDIBLE_DB = -70.0
 RESAMPLES = 10_000
-FEWEST_PHRASES = 6  # of fewer, even the range of all differences covers the median with less than 95 %
+FEWEST_PHRASES = 6  # of fewer, even the range of all differences covers the median with less than 95%
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean paired difference over `phrases`, and its 95 % interval: NaN from too few phrases."""
+    """A mean paired difference over `phrases`, and its 95% interval: NaN from too few phrases."""
 
     mean: float
     low: float
@@ -124,8 +124,8 @@ def paired_difference(one: NDArray[np.floating], other: NDArray[np.floating]) ->
     """The mean of `one - other`, `(phrases,)` each and the same phrases, those left out that either has no value for.
 
     The interval is a seeded bootstrap over phrases: expanded percentiles (Hesterberg, "What Teachers Should Know About
-    the Bootstrap", The American Statistician 69(4), 2015). Of 400 simulated ones, 94 % with six phrases and 95 % with
-    ten held the truth; of very skewed (exponential) differences only 85 % and 89 %: where one phrase stands out, an
+    the Bootstrap", The American Statistician 69(4), 2015). Of 400 simulated ones, 94% with six phrases and 95% with
+    ten held the truth; of very skewed (exponential) differences only 85% and 89%: where one phrase stands out, an
     interval that just leaves 0 out proves little.
     """
     differences = np.asarray(one, float) - np.asarray(other, float)

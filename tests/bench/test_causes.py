@@ -117,7 +117,7 @@ def test_what_chance_explains_is_not_blamed_though_it_is_more_frequent() -> None
     arrays = calm(1000)
     slow = slow_steps(arrays, BUDGET)["step"].to_numpy()
     arrays["voluntary"][::12] = 1
-    arrays["voluntary"][slow] = np.arange(10) < 3  # 30 % against 8 %: one run in 25 has that by chance
+    arrays["voluntary"][slow] = np.arange(10) < 3  # 30% against 8%: one run in 25 has that by chance
     assert blame(arrays, BUDGET)["cause"].tolist() == [NOTHING]
     arrays["voluntary"][slow] = np.arange(10) < 5
     assert blame(arrays, BUDGET)["cause"].tolist() == ["waited", NOTHING]
@@ -196,7 +196,7 @@ def test_pressure_is_that_of_the_sample_in_which_the_step_lies(pressure: str) ->
     arrays = calm()
     inside = (arrays["start_ns"] > 2e8) & (arrays["start_ns"] < 3e8)
     arrays["step_ns"][np.flatnonzero(inside)[5:25]] += 1_000_000
-    total = np.arange(seconds_tenths(arrays)) * 100.0  # as usual: 0.1 % of the time
+    total = np.arange(seconds_tenths(arrays)) * 100.0  # as usual: 0.1% of the time
     total[3:] += 30_000
     found = blame(watched(arrays, **{pressure: total}), BUDGET)
     assert found["cause"].iloc[0] == f"{pressure} pressure"

@@ -68,7 +68,7 @@ def test_a_difference_within_noise_is_not_claimed(
     assert said.endswith(", and as much peak memory")
 
 
-@pytest.mark.parametrize(("by", "said"), [(0.5, "takes 0.5 of"), (1.0005, "no difference in instructions to 0.1 %")])
+@pytest.mark.parametrize(("by", "said"), [(0.5, "takes 0.5 of"), (1.0005, "no difference in instructions to 0.1%")])
 def test_a_count_is_called_instructions_and_has_no_interval(
     entries: list[Entry], tmp_path: Path, by: float, said: str
 ) -> None:
@@ -96,7 +96,7 @@ def test_the_smallest_block_is_the_smallest_without_a_miss_on_the_audio_clock(
     assert found[TEACHER, "burst"]["smallest"] == 256
     assert found[TEACHER, "paced"]["smallest_seconds"] == pytest.approx(60 * 0.016)
     told = tell(silent(entries), table(silent(entries), block_costs(entries, load(tmp_path))))
-    assert told.tables[1].rows[-1] == ["smallest block", "256 (no miss in 0.96 s)", "none in time"]
+    assert told.tables[1].rows[-1] == ["smallest block, samples", "256 (no miss in 0.96 s)", "none in time"]
 
 
 def test_a_tail_has_a_ratio_where_its_steps_and_the_board_s_noise_allow_one(

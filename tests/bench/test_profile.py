@@ -30,10 +30,6 @@ SAID = {"steps": 4, "step_ns": 9000, "plain_ns": 3000, "profiler_ns": 1000}
 NODE = {"name": "decoder.gru/gru", "op": "GRU", "ns": 5000}
 
 
-def quiet(text: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
-
-
 def ran(name: str, op: str, index: int, start: int, duration: int) -> dict[str, Any]:
     """One run of a node, as ONNX Runtime writes it."""
     about = {"op_name": op, "node_index": str(index), "input_type_shape": [{"float": [1, 16]}, {"int64": [1]}]}

@@ -136,7 +136,7 @@ def test_a_virtual_board_has_counts_and_no_real_time() -> None:
     assert made.rows == [["4", "1.06 (0.001)"]]
     assert "no real-time factor" in made.notes[0]
     (paper,) = tables([replace_protocol(counted[0])])
-    assert paper.headings == ["threads", "buffer", "M instructions", "peak MiB"]
+    assert paper.headings == ["threads", "buffer samples", "M instructions", "peak MiB"]
     assert paper.rows == [["1", "64", "1.06 (0.001)", "50.0"]]
 
 
@@ -149,7 +149,7 @@ def test_the_papers_table_has_buffers_by_threads_and_pytorch_beside() -> None:
     ours = [cell("hpn", n, steps(1e4 * n, 1e4), threads=t, protocol=PAPER, cores=2) for t in (2, 1) for n in (128, 64)]
     theirs = [cell("hpn", 64, steps(1.28e6, 0), protocol=PAPER, engine="torch", version="2.13.0", peak_kb=204_800)]
     (made,) = tables([*ours, *theirs])
-    assert made.headings[:5] == ["threads", "buffer", "ms", "RTF", "peak MiB"]
+    assert made.headings[:5] == ["threads", "buffer samples", "ms", "RTF", "peak MiB"]
     assert made.headings[5:] == ["PyTorch ms", "PyTorch RTF", "PyTorch peak MiB", "gain"]
     assert [row[:2] for row in made.rows] == [["1", "64"], ["1", "128"], ["2", "64"], ["2", "128"]]
     assert made.rows[0][2:8] == ["0.64 (0.01)", "0.16", "50.0", "1.28 (0)", "0.32", "200.0"]

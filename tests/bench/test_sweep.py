@@ -29,6 +29,7 @@ from tonearm.device.errors import AgentError, BoardError
 from tonearm.device.loopback import serve
 from tonearm.device.ssh.connection import Connection
 from tonearm.runtime.bundle import Bundle, read_bundle
+from tonearm.runtime.progress import unwatched
 
 HERE = "loopback"
 GOVERNORS = [f"{CPUFREQ}/policy{number}/scaling_governor" for number in (0, 4)]
@@ -62,10 +63,6 @@ def connection() -> Iterator[Connection]:
         yield connection
 
 
-def quiet(text: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
-
-
 def governors(system: Path) -> list[str]:
     return [(system / name).read_text().strip() for name in GOVERNORS]
 
@@ -87,18 +84,18 @@ def test_a_grid_is_measured_whole_and_what_is_there_is_not_measured_again(
     golden_bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = brief(blocks=(), modes=("burst", "paced"))
-    assert sweep(HERE, [golden_bundle], brief(modes=("paced",)), quiet) == Swept(1, 0)
-    assert sweep(HERE, [golden_bundle], plan, quiet) == Swept(3, 1)
+    assert sweep(HERE, [golden_bundle], brief(modes=("paced",)), unwatched) == Swept(1, 0)
+    assert sweep(HERE, [golden_bundle], plan, unwatched) == Swept(3, 1)
     lines = [line.partition(", about")[0] for line in capsys.readouterr().err.splitlines()]
     assert lines == [f"{HERE}: 1 of 3 cases", f"{HERE}: 2 of 3 cases"]
-    assert sweep(HERE, [golden_bundle], brief(repeats=2), quiet) == Swept(1, 1)
+    assert sweep(HERE, [golden_bundle], brief(repeats=2), unwatched) == Swept(1, 1)
     found = {(request["block"], request["mode"], request["repeat"]) for request in requests()}
     assert found == {(64, "burst", 0), (64, "paced", 0), (256, "burst", 0), (256, "paced", 0), (64, "burst", 1)}
-    assert sweep(HERE, [golden_bundle], brief(steps=6), quiet) == Swept(1, 0)
+    assert sweep(HERE, [golden_bundle], brief(steps=6), unwatched) == Swept(1, 0)
 
 
 def test_a_bundle_that_lost_a_block_is_not_measured_again(golden_bundle: Bundle, tmp_path: Path) -> None:
-    assert sweep(HERE, [golden_bundle], brief(), quiet) == Swept(1, 0)
+    assert sweep(HERE, [golden_bundle], brief(), unwatched) == Swept(1, 0)
     shutil.copytree(golden_bundle.folder, tmp_path / "less")
     manifest = json.loads((tmp_path / "less/manifest.json").read_text())
     del manifest["files"][manifest["graphs"].pop("256")]
@@ -106,20 +103,20 @@ def test_a_bundle_that_lost_a_block_is_not_measured_again(golden_bundle: Bundle,
     (tmp_path / "less/block-256.onnx").unlink()
     less = read_bundle(tmp_path / "less")
     assert less.digest != golden_bundle.digest
-    assert sweep(HERE, [less], brief(repeats=2), quiet) == Swept(1, 1)
+    assert sweep(HERE, [less], brief(repeats=2), unwatched) == Swept(1, 1)
     assert load("results").pooled()["repeats"].tolist() == [2]
 
 
 def test_threads_without_cores_are_left_out_and_the_others_measured(
     golden_bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert sweep(HERE, [golden_bundle], brief(threads=(1, 1000)), quiet) == Swept(1, 0)
-    found = search(HERE, [golden_bundle], Plan(blocks=(64,), threads=(1000, 1), seconds=0.2), quiet).found
+    assert sweep(HERE, [golden_bundle], brief(threads=(1, 1000)), unwatched) == Swept(1, 0)
+    found = search(HERE, [golden_bundle], Plan(blocks=(64,), threads=(1000, 1), seconds=0.2), unwatched).found
     assert [one.threads for one in found] == [1]
     told = capsys.readouterr().err.splitlines()
     assert len([line for line in told if line.endswith(": 1000 threads are left out") and " core" in line]) == 2
     with pytest.raises(BoardError, match="1000 threads would only measure waiting"):
-        sweep(HERE, [golden_bundle], brief(threads=(1000,)), quiet)
+        sweep(HERE, [golden_bundle], brief(threads=(1000,)), unwatched)
 
 
 def test_a_sweep_that_is_tuned_leaves_the_board_as_it_was(golden_bundle: Bundle, system: Path) -> None:
@@ -133,7 +130,7 @@ def test_a_sweep_that_is_tuned_leaves_the_board_as_it_was(golden_bundle: Bundle,
     assert seen == [["performance"] * 2] * 2
     assert governors(system) == ["ondemand", "schedutil"]
     assert [request["tune"] for request in requests()] == [True]
-    assert sweep(HERE, [golden_bundle], brief(), quiet, system=str(system)) == Swept(1, 0)  # which is another case
+    assert sweep(HERE, [golden_bundle], brief(), unwatched, system=str(system)) == Swept(1, 0)  # which is another case
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
@@ -288,7 +285,7 @@ def test_an_answer_to_something_else_than_was_asked_is_refused(
 
 def test_a_search_measures_once_what_it_decides_by(golden_bundle: Bundle) -> None:
     plan = Plan(seconds=0.2)
-    first, second = (search(HERE, [golden_bundle], plan, quiet) for _ in range(2))
+    first, second = (search(HERE, [golden_bundle], plan, unwatched) for _ in range(2))
     assert (first.kept, second.measured, second.kept) == (0, 0, first.measured)
     assert repr(first.found) == repr(second.found)
     asked = [(request["block"], request["mode"], request["steps"]) for request in requests()]
@@ -299,10 +296,10 @@ def test_a_search_measures_once_what_it_decides_by(golden_bundle: Bundle) -> Non
 
 def test_a_virtual_board_has_no_smallest_block(golden_bundle: Bundle) -> None:
     with pytest.raises(BenchError, match="on virtual, as its clock counts instructions"):
-        search("virtual", [golden_bundle], Plan(), quiet)
+        search("virtual", [golden_bundle], Plan(), unwatched)
 
 
 def test_a_profile_is_made_once_for_all_modes_and_repeats(golden_bundle: Bundle) -> None:
     plan = brief(modes=("burst", "paced"), repeats=2, profile=True)
-    assert sweep(HERE, [golden_bundle], plan, quiet) == Swept(4, 0)
+    assert sweep(HERE, [golden_bundle], plan, unwatched) == Swept(4, 0)
     assert ["profile" in case for case in read_cases(Path("results"))] == [True, False, False, False]

@@ -26,6 +26,7 @@ from tonearm.models import catalogue
 from tonearm.runtime.bundle import Bundle, Provenance
 from tonearm.runtime.clip import read_arrays, read_golden
 from tonearm.runtime.parity import full_scale_error
+from tonearm.runtime.progress import unwatched
 from tonearm.runtime.stream import Stream
 
 REQUEST = {"task": "measure", "mode": "burst", "block": 64, "threads": 1, "steps": 20, "warmup": 5, "floor": 7}
@@ -89,9 +90,9 @@ def test_both_engines_are_measured_under_a_protocol_once_and_make_its_tables(fm:
     engines = (ONNXRUNTIME, TORCH)
     plan = Plan((), ("loopback",), blocks=(64,), modes=(BURST,), engines=engines, repeats=1, steps=20, output=tmp_path)
     page = replace(plan, protocol=DDX7)
-    assert sweep("loopback", [fm], page, quiet) == Swept(2, 0)
-    assert sweep("loopback", [fm], page, quiet) == Swept(0, 2)
-    assert sweep("loopback", [fm], replace(plan, engines=(ONNXRUNTIME,)), quiet) == Swept(1, 0)
+    assert sweep("loopback", [fm], page, unwatched) == Swept(2, 0)
+    assert sweep("loopback", [fm], page, unwatched) == Swept(0, 2)
+    assert sweep("loopback", [fm], replace(plan, engines=(ONNXRUNTIME,)), unwatched) == Swept(1, 0)
     results = load(tmp_path)
     assert sorted(results.cases["protocol"]) == ["", "ddx7", "ddx7"]
     ours, beside, published = map(markdown, tables(cells(results)))
@@ -106,12 +107,8 @@ def test_both_engines_are_measured_under_a_protocol_once_and_make_its_tables(fm:
 def test_a_sweep_of_what_pytorch_can_not_do_does_not_begin(golden_bundle: Bundle, tmp_path: Path) -> None:
     plan = Plan((), ("loopback",), engines=(TORCH,), output=tmp_path / "results")
     with pytest.raises(EngineError, match="can't be rebuilt"):
-        sweep("loopback", [golden_bundle], plan, quiet)
+        sweep("loopback", [golden_bundle], plan, unwatched)
     assert not (tmp_path / "results").exists()
-
-
-def quiet(detail: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def entry(bundle: Bundle, record: dict[str, Any]) -> dict[str, Any]:

@@ -28,16 +28,13 @@ from tonearm.device.runtimes.provision import Site, push_tree
 from tonearm.device.ssh.connection import BOOTSTRAP, Connection, Upload, agent_source
 from tonearm.device.ssh.endpoint import Endpoint
 from tonearm.runtime.bundle import Bundle, read_bundle
+from tonearm.runtime.progress import unwatched
 
 OLD = "releases/old/0"
 SITE = Site({}, "runtimes/none", "runners/none")
 HANG = "import os, pathlib, time\npathlib.Path('../../pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
 CHATTER = "while True: print('1 2', flush=True); time.sleep(0.01)\n"
 OUTSIDE = ["../stolen", "objects/../../stolen", "/tmp/stolen", "", "."]  # noqa: S108
-
-
-def quiet(text: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def files_below(folder: Path) -> list[str]:
@@ -181,7 +178,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_file_is_told_and_leaves_nothing
 
 def start(connection: Connection, source: str, deadline: float = 60) -> None:
     """Run a runner of our own on the board."""
-    push_tree(connection, "runners/own", {"tonearm/runtime/runner.py": source.encode()}, quiet)
+    push_tree(connection, "runners/own", {"tonearm/runtime/runner.py": source.encode()}, unwatched)
     runs = {"runtime": "runtimes/none", "runner": "runners/own", "fetch": [], "request": {}}
     connection.ask("run", deadline=deadline, **runs)
 
@@ -299,7 +296,7 @@ def test_a_cut_cable_leaves_the_old_release_and_the_next_deploy_succeeds(
     limit = random.Random(seed).randrange(1, length - 4096)
     root = tmp_path / "home" / ".tonearm"
     with serve(tmp_path) as endpoint, Connection("loopback", endpoint) as direct:
-        push_tree(direct, OLD, {"manifest.json": b"old"}, quiet)
+        push_tree(direct, OLD, {"manifest.json": b"old"}, unwatched)
         switch(direct, Release(OLD, 0))
         with pytest.raises(UnreachableError):
             cut_at(endpoint, limit, golden_bundle)

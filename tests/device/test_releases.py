@@ -18,6 +18,7 @@ from tonearm.device.ssh.connection import Connection, Upload
 from tonearm.runtime.bundle import MANIFEST, Bundle, read_bundle, sha256
 from tonearm.runtime.clip import read_arrays, write_arrays
 from tonearm.runtime.errors import BundleError
+from tonearm.runtime.progress import unwatched
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,6 @@ class Board:
     root: Path
     first: int
     second: int
-
-
-def quiet(text: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +145,7 @@ def test_a_release_counts_as_proven_only_with_the_runtime_and_runner_it_was_prov
 
 
 def test_a_second_deploy_pushes_nothing_and_is_proven_before(board: Board, golden_bundle: Bundle) -> None:
-    first, second = (deploy("loopback", golden_bundle, quiet) for _ in range(2))
+    first, second = (deploy("loopback", golden_bundle, unwatched) for _ in range(2))
     assert first.pushed > 0
     assert first.parity and max(entry["error"] for entry in first.parity) < 1e-4
     assert all(entry["step_ns"] > 0 for entry in first.parity)
@@ -163,7 +160,7 @@ def test_a_bundle_with_a_flipped_bit_is_refused_before_anything_reaches_the_boar
     bundle = read_bundle(tmp_path / "flipped")
     flip_byte(bundle.graph(64), position)
     before = board.connection.bytes_sent, tree(board.root)
-    for put in (lambda: install(board.connection, bundle), lambda: deploy("loopback", bundle, quiet)):
+    for put in (lambda: install(board.connection, bundle), lambda: deploy("loopback", bundle, unwatched)):
         with pytest.raises(BundleError, match=r"block-64.*its hash differs"):
             put()
     assert (board.connection.bytes_sent, tree(board.root)) == before
@@ -173,7 +170,7 @@ def test_a_file_damaged_on_the_board_fails_the_deploy_and_the_next_one_heals_it(
     board: Board, golden_bundle: Bundle
 ) -> None:
     content = golden_bundle.graph(64).read_bytes()
-    push_objects(board.connection, [Upload("graph", content)], quiet, "push")
+    push_objects(board.connection, [Upload("graph", content)], unwatched, "push")
     flip_byte(board.root / "objects" / sha256(golden_bundle.graph(64)), 100)
     with pytest.raises(AgentError, match=r"block-64.* is damaged on the board; deploy again to replace it"):
         install(board.connection, golden_bundle)
@@ -185,12 +182,12 @@ def test_a_file_damaged_on_the_board_fails_the_deploy_and_the_next_one_heals_it(
 def test_a_bundle_that_does_not_sound_as_trained_leaves_the_old_release_current(
     board: Board, golden_bundle: Bundle, tmp_path: Path
 ) -> None:
-    old = deploy("loopback", golden_bundle, quiet)
+    old = deploy("loopback", golden_bundle, unwatched)
     content = tampered_audio(golden_bundle, tmp_path / "golden.npz")
     wrong = lie_about(golden_bundle, tmp_path / "wrong", golden_bundle.golden, content)
     for _ in range(2):
         with pytest.raises(AgentError, match=r"output audio is wrong from block \d+, sample \d+"):
-            deploy("loopback", wrong, quiet)
+            deploy("loopback", wrong, unwatched)
         assert str((board.root / "current").readlink()) == old.path
 
 
@@ -206,5 +203,5 @@ def test_a_release_damaged_on_the_board_is_pushed_anew(board: Board, golden_bund
 
 
 def test_nothing_is_written_outside_of_our_folder_on_a_board(golden_bundle: Bundle) -> None:
-    deploy("loopback", golden_bundle, quiet)
+    deploy("loopback", golden_bundle, unwatched)
     assert [path.name for path in (loopback_folder() / "home").iterdir()] == [".tonearm"]

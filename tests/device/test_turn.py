@@ -20,10 +20,7 @@ from tonearm.device.errors import BusyError, UnreachableError
 from tonearm.device.ssh.connection import BOOTSTRAP, Connection, Upload, agent_source
 from tonearm.device.ssh.endpoint import Endpoint
 from tonearm.device.turn import turn
-
-
-def quiet(text: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+from tonearm.runtime.progress import unwatched
 
 
 @pytest.fixture
@@ -73,7 +70,7 @@ def test_giving_the_board_back_over_a_broken_connection_leaves_the_error_as_it_i
     with (
         breaking(endpoint) as (connection, break_it),
         pytest.raises(UnreachableError, match="pi: the connection broke"),
-        turn(connection, "deploy flute", quiet),
+        turn(connection, "deploy flute", unwatched),
     ):
         break_it()
         connection.ask("facts")
@@ -83,7 +80,7 @@ def test_ctrl_c_in_a_turn_stays_ctrl_c_over_a_broken_connection(endpoint: Endpoi
     with (
         breaking(endpoint) as (connection, break_it),
         pytest.raises(KeyboardInterrupt),
-        turn(connection, "deploy flute", quiet),
+        turn(connection, "deploy flute", unwatched),
     ):
         break_it()
         raise KeyboardInterrupt
@@ -93,7 +90,7 @@ def test_a_board_that_can_not_be_given_back_is_out_of_reach(endpoint: Endpoint) 
     with (
         breaking(endpoint) as (connection, break_it),
         pytest.raises(UnreachableError, match="pi: the connection broke"),
-        turn(connection, "deploy flute", quiet),
+        turn(connection, "deploy flute", unwatched),
     ):
         break_it()
 
@@ -114,7 +111,7 @@ def test_a_second_host_waits_for_the_first_and_sees_who_it_is(endpoint: Endpoint
     with Connection("pi", endpoint) as one, Connection("pi", endpoint) as other:
 
         def work() -> None:
-            with turn(one, "deploy flute", quiet):
+            with turn(one, "deploy flute", unwatched):
                 first_is_in.set()
                 waited.wait(60)
 
@@ -140,7 +137,7 @@ def test_a_host_that_does_not_want_to_wait_any_longer_is_told_who_is_there(endpo
         holding(root, 60),
         Connection("pi", endpoint) as connection,
         busy,
-        turn(connection, "deploy flute", quiet, patience=0),
+        turn(connection, "deploy flute", unwatched, patience=0),
     ):
         pytest.fail("two at once")
 
@@ -151,19 +148,19 @@ def test_a_turn_ends_with_its_host_however_that_ends(endpoint: Endpoint, tmp_pat
     with Connection("pi", endpoint) as connection:
         with holding(root, 60) as agent:
             agent.kill()
-            with turn(connection, "deploy flute", quiet, patience=0):
+            with turn(connection, "deploy flute", unwatched, patience=0):
                 pass
         with holding(root, 60) as agent:
             assert agent.stdin
             agent.stdin.close()
-            with turn(connection, "deploy flute", quiet, patience=0):
+            with turn(connection, "deploy flute", unwatched, patience=0):
                 pass
 
 
 def test_a_host_that_falls_silent_loses_its_turn(endpoint: Endpoint, tmp_path: Path) -> None:
     root = tmp_path / "board" / "home" / ".tonearm"
     root.mkdir()
-    with Connection("pi", endpoint) as connection, holding(root, 1), turn(connection, "deploy flute", quiet):
+    with Connection("pi", endpoint) as connection, holding(root, 1), turn(connection, "deploy flute", unwatched):
         pass
 
 
@@ -180,7 +177,7 @@ def test_each_line_says_how_long_the_host_may_be_silent(tmp_path: Path) -> None:
 
 
 def test_one_who_has_lost_the_turn_learns_it_before_anything_is_changed(endpoint: Endpoint) -> None:
-    with Connection("pi", endpoint) as connection, turn(connection, "deploy flute", quiet) as held:
+    with Connection("pi", endpoint) as connection, turn(connection, "deploy flute", unwatched) as held:
         held.check()
         held._channel.sendall(b"0.1\n")
         held._channel.status_event.wait(30)
@@ -189,7 +186,7 @@ def test_one_who_has_lost_the_turn_learns_it_before_anything_is_changed(endpoint
 
 
 def test_nothing_is_sent_while_something_is_measured(endpoint: Endpoint) -> None:
-    with Connection("pi", endpoint) as connection, turn(connection, "sweep", quiet) as held:
+    with Connection("pi", endpoint) as connection, turn(connection, "sweep", unwatched) as held:
         with held.quietly(30):
             assert held._speaking.locked()
         assert not held._speaking.locked()

@@ -28,14 +28,11 @@ from tonearm.device.ssh.client import open_client
 from tonearm.device.virtual import qemu
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.clip import check_signals
+from tonearm.runtime.progress import unwatched
 
 pytestmark = [pytest.mark.virtual, pytest.mark.slow]
 
 NAME = f"virtual-test-{os.getpid()}"
-
-
-def quiet(text: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +56,7 @@ def same_machine(own_folders: None, state: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def deployed(golden_bundle: Bundle) -> Deployed:
     """The golden bundle, current on the board."""
-    return deploy(NAME, golden_bundle, quiet)
+    return deploy(NAME, golden_bundle, unwatched)
 
 
 def test_the_board_is_a_cortex_a72() -> None:
@@ -71,7 +68,7 @@ def test_the_board_is_a_cortex_a72() -> None:
 
 
 def test_the_student_streams_there_as_trained_and_is_pushed_once(golden_bundle: Bundle) -> None:
-    first, second = (deploy(NAME, golden_bundle, quiet) for _ in range(2))
+    first, second = (deploy(NAME, golden_bundle, unwatched) for _ in range(2))
     assert first.parity is None or max(entry["error"] for entry in first.parity) < 1e-4
     assert (second.path, second.pushed, second.parity) == (first.path, 0, None)
     with board(NAME) as connection:
@@ -81,7 +78,7 @@ def test_the_student_streams_there_as_trained_and_is_pushed_once(golden_bundle: 
 def test_the_golden_clip_sounds_there_as_the_original(golden: dict[str, np.ndarray], golden_bundle: Bundle) -> None:
     frames = 150
     given = {signal.name: golden[signal.name][:frames] for signal in golden_bundle.inputs}
-    outputs = render_on(NAME, golden_bundle, check_signals(golden_bundle, given), quiet)
+    outputs = render_on(NAME, golden_bundle, check_signals(golden_bundle, given), unwatched)
     sure = frames * golden_bundle.hop - golden_bundle.latency  # the last samples lean on frames that were cut off
     wanted = golden["out.synth_audio"][:sure, 0]
     assert np.max(np.abs(outputs["audio"][:sure] - wanted)) < 1e-4 * np.max(np.abs(wanted))
@@ -90,7 +87,7 @@ def test_the_golden_clip_sounds_there_as_the_original(golden: dict[str, np.ndarr
 def test_a_case_measured_twice_costs_the_same_instructions(golden_bundle: Bundle, tmp_path: Path) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
-        assert sweep(NAME, [golden_bundle], Plan(blocks=(64,), output=folder), quiet) == Swept(1, 0)
+        assert sweep(NAME, [golden_bundle], Plan(blocks=(64,), output=folder), unwatched) == Swept(1, 0)
     (first,), (second,) = (load(folder).pooled().to_dict("records") for folder in folders)
     assert first["p50"] == pytest.approx(second["p50"], rel=1e-3)
     assert first["clock"] == INSTRUCTIONS
@@ -101,10 +98,10 @@ def test_a_case_measured_twice_costs_the_same_instructions(golden_bundle: Bundle
 def test_a_teacher_and_a_student_compared_twice_are_the_same_to_a_thousandth(
     golden_bundle: Bundle, tmp_path: Path
 ) -> None:
-    student, _ = export_model("wavetable-reduced", tmp_path / "student", [64], quiet)
+    student, _ = export_model("wavetable-reduced", tmp_path / "student", [64], unwatched)
     ratios = []
     for folder in (tmp_path / "first", tmp_path / "second"):
-        sweep(NAME, [golden_bundle, student], Plan(blocks=(64,), output=folder), quiet)
+        sweep(NAME, [golden_bundle, student], Plan(blocks=(64,), output=folder), unwatched)
         entries = read_entries(["hpn-reduced", "wavetable-reduced"], lambda line: None)
         ratios.append(block_costs(entries, load(folder))["p50_ratio"].iloc[1])
     assert ratios[1] / ratios[0] == pytest.approx(1, abs=1e-3)
@@ -119,7 +116,7 @@ def test_releases_survive_a_stop_and_a_start(golden_bundle: Bundle, deployed: De
     assert not qemu.down(NAME)
     with board(NAME) as connection:
         assert connection.ask("facts")[0]["current"] == deployed.path
-    again = deploy(NAME, golden_bundle, quiet)
+    again = deploy(NAME, golden_bundle, unwatched)
     assert (again.pushed, again.parity) == (0, None)
 
 
@@ -134,7 +131,7 @@ def test_a_sweep_goes_on_after_the_machine_was_killed(golden_bundle: Bundle, sta
 
     with board(NAME), ThreadPoolExecutor(1) as other:
         killed = other.submit(kill_once_a_case_is_finished)
-        assert sweep(NAME, [golden_bundle], Plan(output=results), quiet) == Swept(2, 0)
+        assert sweep(NAME, [golden_bundle], Plan(output=results), unwatched) == Swept(2, 0)
         killed.result()
     assert len(read_cases(results)) == 2
     (small, large) = load(results).pooled().to_dict("records")
@@ -156,7 +153,7 @@ def test_a_clock_that_is_a_year_off_is_no_obstacle(golden_bundle: Bundle, deploy
         try:
             assert examine(connection)["clock_off_seconds"] > 364 * 86400
             connection.ask("prune", keep=0, needed=[])
-            assert deploy(NAME, golden_bundle, quiet).path == deployed.path
+            assert deploy(NAME, golden_bundle, unwatched).path == deployed.path
             assert connection.ask("facts")[0]["current"] == deployed.path
         finally:
             set_clock(f"@{time.time():.0f}")

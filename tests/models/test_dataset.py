@@ -16,10 +16,7 @@ from tonearm.models.sound.features import ANALYSIS, analyse
 from tonearm.models.training.dataset import DataSet, Phrase, folder_data, instrument_data, read_phrases
 from tonearm.models.training.phrases import RECIPE
 from tonearm.models.training.soundfont import SOUNDFONT
-
-
-def quiet(text: str, done: int, total: int) -> None:
-    pass
+from tonearm.runtime.progress import unwatched
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +35,13 @@ def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(takes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that has seen the recordings; tests that change it take a copy."""
     folder = tmp_path_factory.mktemp("cache")
-    folder_data(takes, quiet, folder)
+    folder_data(takes, unwatched, folder)
     return folder
 
 
 @pytest.fixture
 def data(takes: Path, cache: Path) -> DataSet:
-    return folder_data(takes, quiet, cache)
+    return folder_data(takes, unwatched, cache)
 
 
 def phrases(data: DataSet) -> list[Phrase]:
@@ -90,7 +87,7 @@ def test_the_parts_are_the_same_every_time(takes: Path, cache: Path, data: DataS
     def names(parts: DataSet) -> list[list[str]]:
         return [[phrase.name for phrase in part] for part in (parts.train, parts.validation, parts.test)]
 
-    assert names(folder_data(takes, quiet, cache)) == names(data)
+    assert names(folder_data(takes, unwatched, cache)) == names(data)
 
 
 def test_a_second_reading_analyses_nothing(takes: Path, cache: Path, data: DataSet) -> None:
@@ -126,20 +123,20 @@ def test_a_copy_of_a_recording_is_read_once(takes: Path, cache: Path, tmp_path: 
     """Else a model could be judged by what it was trained with."""
     folder = shutil.copytree(takes, tmp_path / "takes")
     shutil.copy(folder / "a.wav", folder / "z.wav")
-    assert len(phrases(folder_data(folder, quiet, cache))) == 6
+    assert len(phrases(folder_data(folder, unwatched, cache))) == 6
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").touch()
     for folder, said in ((tmp_path, "holds no .wav or .flac files: give"), (tmp_path / "nowhere", ": give one")):
         with pytest.raises(DataError, match=f"{folder} ?{said}"):
-            folder_data(folder, quiet, tmp_path)
+            folder_data(folder, unwatched, tmp_path)
 
 
 def test_too_few_phrases_for_three_parts_are_refused(takes: Path, cache: Path, tmp_path: Path) -> None:
     shutil.copy(takes / "a.wav", tmp_path / "a.wav")
     with pytest.raises(DataError, match=r"too few phrases of 8 s .*\(2\): give at least 3, 24 s"):
-        folder_data(tmp_path, quiet, cache)
+        folder_data(tmp_path, unwatched, cache)
 
 
 def written(samples: Sequence[float] | np.ndarray, rate: int = SAMPLE_RATE):
@@ -163,7 +160,7 @@ def test_a_bad_recording_is_named_before_anything_is_analysed(takes: Path, tmp_p
     folder = shutil.copytree(takes, tmp_path / "takes")
     spoil(folder / "more" / "z.wav")
     with pytest.raises(RecordingError, match=rf"{folder}/more/z\.wav {said}"):
-        folder_data(folder, quiet, tmp_path / "cache")
+        folder_data(folder, unwatched, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
@@ -172,9 +169,9 @@ def test_a_bad_recording_is_named_before_anything_is_analysed(takes: Path, tmp_p
     reason="needs FluidSynth and its soundfont: apt install fluidsynth fluid-soundfont-gm",
 )
 def test_an_instruments_phrases_are_played_once(tmp_path: Path) -> None:
-    first = instrument_data("trumpet", quiet, tmp_path, count=3)
+    first = instrument_data("trumpet", unwatched, tmp_path, count=3)
     before = kept(tmp_path)
-    again = instrument_data("trumpet", quiet, tmp_path, count=3)
+    again = instrument_data("trumpet", unwatched, tmp_path, count=3)
     assert kept(tmp_path) == before
     folder = tmp_path / "phrases" / f"trumpet-{RECIPE}"
     assert sorted(file.name for file in folder.iterdir()) == [f"trumpet-00{seed}.wav" for seed in range(3)]

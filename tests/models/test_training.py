@@ -17,14 +17,11 @@ from tonearm.models.families.wavetable import Wavetable
 from tonearm.models.sound.spectral import multi_scale_spectral
 from tonearm.models.training.dataset import Phrase
 from tonearm.models.training.train import Batch, Plan, Trained, draw, is_checked, learning_rate, sound, train, validate
+from tonearm.runtime.progress import unwatched
 from torch import Tensor
 
 DATA = small_data()
 PLAN = Plan(50, batch=2, seconds=0.2)
-
-
-def quiet(text: str, done: int, total: int) -> None:
-    """Nobody watches."""
 
 
 def tiny() -> Family:
@@ -34,7 +31,7 @@ def tiny() -> Family:
 
 def trained(tmp_path: Path, plan: Plan = PLAN, **how: float) -> tuple[Family, Trained]:
     model = tiny()
-    return model, train(model, DATA, plan, tmp_path / f"{plan.seed}.run", quiet, about="a test", **how)  # type: ignore[arg-type]
+    return model, train(model, DATA, plan, tmp_path / f"{plan.seed}.run", unwatched, about="a test", **how)  # type: ignore[arg-type]
 
 
 def test_fifty_steps_from_one_seed_come_to_the_same_losses_and_from_another_to_others(tmp_path: Path) -> None:
@@ -85,7 +82,7 @@ def test_the_kept_run_of_something_else_is_not_gone_on_with(tmp_path: Path) -> N
     for model, about in ((tiny(), "another"), (Wavetable(4, reverb=False), "a test")):
         changed = plan if about == "another" else Plan(2, batch=1, seconds=0.1)
         with pytest.raises(TrainingError, match=r"0\.run holds another run .* name another folder with -o"):
-            train(model, DATA, changed, tmp_path / "0.run", quiet, about=about)
+            train(model, DATA, changed, tmp_path / "0.run", unwatched, about=about)
 
 
 @pytest.mark.parametrize("saved", [None, {"a": 1}, {"run": "x"}, [1]])

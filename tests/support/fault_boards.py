@@ -20,6 +20,7 @@ from tonearm.device.releases import release_path
 from tonearm.device.ssh.connection import Connection
 from tonearm.device.ssh.endpoint import Endpoint
 from tonearm.runtime.bundle import Bundle, Provenance, read_bundle
+from tonearm.runtime.progress import unwatched
 
 MODELS = ("hpn-reduced-flute", "hpn-reduced-flute+cd")
 
@@ -53,14 +54,10 @@ class Board:
         return self.home / ".tonearm"
 
 
-def quiet(text: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
-
-
 def deploy(board: Board, bundle: Bundle, port: int = 0, silence: float = 30, deadline: float = 60) -> None:
     """What `tonearm deploy` does, over a cable if its port is given."""
     with Connection("board", replace(board.endpoint, port=port or board.endpoint.port), silence=silence) as connection:
-        deploy_over(connection, bundle, quiet, deadline)
+        deploy_over(connection, bundle, unwatched, deadline)
 
 
 def deploy_and_tell(started: Event, board: Board) -> None:

@@ -38,7 +38,6 @@ from fault_boards import (
     odd_path,
     own_disk,
     plain,
-    quiet,
     reset,
     signalled,
 )
@@ -52,7 +51,7 @@ from tonearm.device.descriptor import LOOPBACK
 from tonearm.device.errors import DeviceError, NoSpaceError
 from tonearm.device.ssh.connection import Connection
 from tonearm.runtime.bundle import Bundle
-from tonearm.runtime.progress import Progress
+from tonearm.runtime.progress import Progress, unwatched
 
 MANY = 20
 TIME_OF_A_DEPLOY = 3.0  # seconds, about
@@ -170,7 +169,7 @@ def restarted(board: Board, seed: int) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             plan = Plan(threads=(1, 2), modes=("burst",), repeats=1, output=Path(folder))
-            swept = sweep(LOOPBACK, [board.old], plan, quiet, reach)
+            swept = sweep(LOOPBACK, [board.old], plan, unwatched, reach)
             assert (swept.measured, len(read_cases(Path(folder)))) == (2, 2), swept
     finally:
         thread.join()

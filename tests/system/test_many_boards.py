@@ -28,6 +28,7 @@ from tonearm.device.runtimes.provision import prepare
 from tonearm.device.ssh.connection import Connection
 from tonearm.device.ssh.keys import ensure_key
 from tonearm.runtime.bundle import Bundle
+from tonearm.runtime.progress import unwatched
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="needs OpenSSH's server (apt install openssh-server)")
 
@@ -142,10 +143,6 @@ def plan(folder: Path, steps: int) -> Plan:
     return Plan(modes=("burst",), repeats=1, steps=steps, output=folder)
 
 
-def quiet(text: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
-
-
 def test_two_boards_are_deployed_to_at_once_and_told_in_the_order_named(
     boards: dict[str, Board], golden_bundle: Bundle
 ) -> None:
@@ -245,7 +242,7 @@ def test_a_board_that_never_comes_back_fails_after_the_patience_and_keeps_what_i
     boards: dict[str, Board], golden_bundle: Bundle, tmp_path: Path
 ) -> None:
     folder = tmp_path / "results"
-    sweep("pi", [golden_bundle], plan(tmp_path / "first", 20), quiet)
+    sweep("pi", [golden_bundle], plan(tmp_path / "first", 20), unwatched)
     order = [case["record"]["request"]["block"] for case in read_cases(tmp_path / "first")]
 
     def cut() -> None:
@@ -258,7 +255,7 @@ def test_a_board_that_never_comes_back_fails_after_the_patience_and_keeps_what_i
             UnreachableError,
             match=r"bela: it went away and was not back within 2 s .*run the same command again to go on",
         ):
-            sweep("bela", [golden_bundle], plan(folder, 2000), quiet, patience=2)
+            sweep("bela", [golden_bundle], plan(folder, 2000), unwatched, patience=2)
     assert measured(folder) == [("bela", order[0])]
 
 
@@ -275,7 +272,7 @@ def test_a_board_that_goes_down_again_and_again_in_one_case_has_failed_that_case
     with ThreadPoolExecutor() as pool:
         pool.submit(brown_out)
         try:
-            swept = sweep("bela", [golden_bundle], plan(tmp_path / "results", 2000), quiet)
+            swept = sweep("bela", [golden_bundle], plan(tmp_path / "results", 2000), unwatched)
         finally:
             over.set()
     assert (swept.measured, swept.failed) == (1, ("hpn-reduced, block 64, 1 thread",))

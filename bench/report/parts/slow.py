@@ -8,11 +8,11 @@ from ..slow_steps import table as causes_table
 from ..slow_steps import together, worst
 
 MEANT = (
-    "late wake-up: paced; the step started later than 99 % of steps, or would have been in time but for its late start",
+    "late wake-up: paced; the step started later than 99% of steps, or would have been in time but for its late start",
     "after a slow step: paced; it missed, and the step before had ended after its tick",
     "preempted: interrupted by another task; waited: slept, as for a lock or a disk; both more often than the median",
-    "cpu, memory, io pressure: tasks waited 1 % of the time more than usual around it",
-    "frequency drop: 5 % or more below the run's median; throttled: the Raspberry Pi limited its clock",
+    "cpu, memory, io pressure: tasks waited 1% of the time more than usual around it",
+    "frequency drop: 5% or more below the run's median; throttled: the Raspberry Pi limited its clock",
     "nothing known: nothing that was recorded coincided with the step more often than by chance",
 )
 
