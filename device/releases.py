@@ -6,13 +6,14 @@ Until the last step the board runs what it ran before; a cut cable at any moment
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.progress import Progress, unwatched
 from ..runtime.runner import FORMAT
 from .errors import AgentError, NoSpaceError
+from .proof import Parity, judged
 from .runtimes.provision import Site, push_tree
 from .ssh.connection import Connection, Sent, Upload
 from .text import printable
@@ -24,11 +25,11 @@ FEWEST = 1  # where the disk is full
 
 @dataclass(frozen=True)
 class Release:
-    """A bundle on a board: its folder below the root, how many bytes had to be pushed for it, its proofs' paths."""
+    """A bundle on a board: its folder below the root, how many bytes had to be pushed for it, its proofs by path."""
 
     path: str
     pushed: int
-    proofs: frozenset[str] = frozenset()
+    proofs: dict[str, Any] = field(default_factory=dict)
 
 
 def release_path(bundle: Bundle) -> str:
@@ -55,7 +56,8 @@ def install(
     contents = {MANIFEST: bundle.digest, **{name: file.sha256 for name, file in bundle.files.items()}}
     state, _ = connection.ask("verify", path=path, contents=contents)
     if state.get("whole") is True:
-        return Release(path, 0, frozenset(map(str, state.get("proofs") or [])))
+        proofs = state.get("proofs")
+        return Release(path, 0, proofs if isinstance(proofs, dict) else {})
     files = {name: (bundle.folder / name).read_bytes() for name in contents}
     try:
         return Release(path, push_tree(connection, path, files, progress))
@@ -74,36 +76,15 @@ def prove(
     frames: int | None = None,
     on_progress: Sent = lambda done, total: None,
     deadline: float = TASK_SECONDS,
-) -> list[dict[str, Any]]:
-    """Play the golden controls through every graph on the board: `{"block", "frames", "error", "step_ns"}` each.
+) -> Parity:
+    """Play the golden controls through every graph on the board: `proof.judged` of what it says.
 
     Raises:
-        AgentError: naming the first block and output that differ from PyTorch.
+        AgentError: naming the first block and output that differ from PyTorch; or what it says is no proof.
     """
     request = {"task": "parity", "blocks": sorted(bundle.graphs), "frames": frames}
     record, _ = run_task(connection, site, release, request, on_progress=on_progress, deadline=deadline)
-    try:
-        return [
-            {"error": float(e["error"]), **{key: int(e[key]) for key in ("block", "frames", "step_ns")}}
-            for e in record["parity"]
-        ]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AgentError(f"it sent an invalid parity record: {error!r}", board=connection.name) from error
-
-
-def proof_path(site: Site, release: Release) -> str:
-    """Where the proof lies: a release is proven anew when the runtime or the runner changes."""
-    return f"{release.path}.{site.runtime.split('/')[1]}.{site.runner.split('/')[1]}.json"
-
-
-def is_proven(site: Site, release: Release) -> bool:
-    """Whether the release has passed on this board with this runtime and runner."""
-    return proof_path(site, release) in release.proofs
-
-
-def keep_proof(connection: Connection, site: Site, release: Release, parity: list[dict[str, Any]]) -> None:
-    """Keep on the board that the release has passed there."""
-    connection.ask("proof", path=proof_path(site, release), parity=parity)
+    return judged(connection.name, bundle, record.get("parity"))
 
 
 def switch(connection: Connection, release: Release, needed: Sequence[str] = ()) -> list[str]:

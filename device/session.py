@@ -10,7 +10,8 @@ from typing import Any
 from ..runtime.bundle import Bundle
 from ..runtime.progress import Progress
 from .descriptor import descriptor
-from .releases import TASK_SECONDS, Release, install, is_proven, keep_proof, prove, release_path, run_task
+from .proof import Parity, is_proof, keep_proof, proof_path
+from .releases import TASK_SECONDS, Release, install, prove, release_path, run_task
 from .runtimes.provision import Site, prepare
 from .ssh.connection import Connection, Sent, Upload
 from .turn import Turn, turn
@@ -36,10 +37,10 @@ class Session:
         for bundle in bundles:
             self.releases[bundle.digest] = install(self.connection, bundle, progress, needed)
 
-    def prove(self, bundle: Bundle, progress: Progress, deadline: float = TASK_SECONDS) -> list[dict[str, Any]] | None:
+    def prove(self, bundle: Bundle, progress: Progress, deadline: float = TASK_SECONDS) -> Parity | None:
         """Prove an installed bundle where it has not been proven yet: what `releases.prove` gives, or None."""
         release = self.releases[bundle.digest]
-        if is_proven(self.site, release):
+        if is_proof(self.connection.name, bundle, release.proofs.get(proof_path(self.site, release.path))):
             return None
         frames = descriptor(self.connection.name).proof_frames
         about = f"prove that {bundle.name} streams on the board as trained"
@@ -48,7 +49,7 @@ class Session:
             progress(about, done, total)
 
         parity = prove(self.connection, self.site, bundle, release, frames, tell, deadline)
-        keep_proof(self.connection, self.site, release, parity)
+        keep_proof(self.connection, self.site, release.path, parity)
         return parity
 
     def run(

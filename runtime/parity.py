@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .bundle import Signal
+from .bundle import Bundle, Signal
 from .clip import lag
 from .errors import ParityError
 from .stream import Stream
@@ -29,6 +29,16 @@ def first_wrong(wanted: np.ndarray, got: np.ndarray, tolerance: float) -> int | 
     return int(np.argmax(wrong)) if wrong.any() else None
 
 
+def proof_frames(bundle: Bundle, block: int, length: int, frames: int | None = None) -> tuple[int, int]:
+    """How many frames of a golden clip of `length` are streamed, and how many of these are compared.
+
+    The end of a cut clip leans on frames that were cut off: streamed, not compared.
+    """
+    late = -(-bundle.latency // bundle.hop)
+    streamed = min(max(frames or length, 2 * (block // bundle.hop) + 1) + late, length)
+    return streamed, length if streamed == length else streamed - late
+
+
 def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | None = None) -> dict[str, Any]:
     """Stream the golden clip and compare with what the original computed.
 
@@ -45,11 +55,7 @@ def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | No
         ParityError: naming the first wrong block, output and sample.
     """
     bundle = stream.bundle
-    length = golden[bundle.inputs[0].name].shape[1]
-    late = -(-bundle.latency // bundle.hop)
-    streamed = min(max(frames or length, 2 * stream.frames + 1) + late, length)
-    # The end of a cut clip leans on frames that were cut off: streamed, not compared.
-    compared = length if streamed == length else streamed - late
+    streamed, compared = proof_frames(bundle, stream.block, golden[bundle.inputs[0].name].shape[1], frames)
     signals = {signal.name: golden[signal.name][:, :streamed] for signal in bundle.inputs}
     started: list[int] = []
     got = stream.render(signals, lambda done, total: started.append(time.perf_counter_ns()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .protocol import CHUNK, RefusalError, stay_alive_only_with_a_host, wait_no_more
+
+LARGEST_KEPT = 1 << 16  # bytes
 
 
 def missing(root: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -33,14 +36,22 @@ def verify(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Whether the folder `path` holds `contents` (name -> sha256); damaged objects are taken away."""
     folder = inside(root, request["path"])
     if not folder.is_dir():
-        return {"whole": False, "proofs": []}
+        return {"whole": False, "proofs": {}}
     mark_used(folder)
     hashes = {name: file_hash(inside(folder, name)) for name in request["contents"]}
     damaged = [sha256 for name, sha256 in request["contents"].items() if hashes[name] != sha256]
     for sha256 in damaged:  # a file of a release is a link to its object
         inside(root, f"objects/{sha256}").unlink(missing_ok=True)
-    proofs = sorted(str(path.relative_to(root)) for path in folder.parent.glob(f"{folder.name}.*.json"))
+    proofs = {str(path.relative_to(root)): kept(path) for path in folder.parent.glob(f"{folder.name}.*.json")}
     return {"whole": not damaged, "proofs": proofs}
+
+
+def kept(path: Path) -> Any:
+    """What a small file of ours holds; nothing where it is damaged, or not ours."""
+    try:
+        return json.loads(path.read_text()) if size_of(path) <= LARGEST_KEPT else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def mark_used(folder: Path) -> None:

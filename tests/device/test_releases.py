@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tonearm.bench.deploy import deploy
 from tonearm.device.errors import AgentError
 from tonearm.device.loopback import loopback_folder, serve
-from tonearm.device.releases import install, is_proven, keep_proof, prove, release_path, switch
+from tonearm.device.proof import judged, keep_proof, proof_path
+from tonearm.device.releases import install, prove, release_path, switch
 from tonearm.device.runtimes.provision import Site, prepare, push_objects
 from tonearm.device.ssh.connection import Connection, Upload
 from tonearm.runtime.bundle import MANIFEST, Bundle, read_bundle, sha256
@@ -136,12 +139,76 @@ def test_a_release_counts_as_proven_only_with_the_runtime_and_runner_it_was_prov
     board: Board, golden_bundle: Bundle
 ) -> None:
     release = install(board.connection, golden_bundle)
-    assert not is_proven(board.site, release)
-    keep_proof(board.connection, board.site, release, [])
-    release = install(board.connection, golden_bundle)
-    assert is_proven(board.site, release)
-    assert not is_proven(Site({}, board.site.runtime, "runners/newer"), release)
-    assert not is_proven(Site({}, "runtimes/newer", board.site.runner), release)
+    parity = prove(board.connection, board.site, golden_bundle, release)
+    keep_proof(board.connection, board.site, release.path, parity)
+    assert kept(board, golden_bundle) == parity
+    assert proof_path(Site({}, board.site.runtime, "runners/newer"), release.path) not in proofs(board, golden_bundle)
+    assert proof_path(Site({}, "runtimes/newer", board.site.runner), release.path) not in proofs(board, golden_bundle)
+
+
+def proofs(board: Board, bundle: Bundle) -> dict[str, Any]:
+    return install(board.connection, bundle).proofs
+
+
+def kept(board: Board, bundle: Bundle) -> Any:
+    """The proof that the board has of the bundle."""
+    return proofs(board, bundle)[proof_path(board.site, release_path(bundle))]
+
+
+FALSE = {
+    "an error that is no number": {"error": math.nan},
+    "an infinite error": {"error": math.inf},
+    "an error of 0.9": {"error": 0.9},
+    "an error below 0": {"error": -0.1},
+    "an error in words": {"error": "0"},
+    "no error": {"error": None},
+    "fewer frames": {"frames": 1},
+    "another block": {"block": 128},
+    "a block that is no whole number": {"block": 64.0},
+    "a step of no time": {"step_ns": 0},
+    "a step of a year": {"step_ns": 1 << 60},
+}
+
+
+@pytest.mark.parametrize("said", FALSE.values(), ids=list(FALSE))
+def test_a_proof_is_judged_by_the_host(board: Board, golden_bundle: Bundle, said: dict[str, Any]) -> None:
+    parity = prove(board.connection, board.site, golden_bundle, install(board.connection, golden_bundle))
+    assert judged("loopback", golden_bundle, parity) == parity
+    with pytest.raises(AgentError, match=r"loopback: its proof that hpn-reduced streams as trained is none: "):
+        judged("loopback", golden_bundle, [{**parity[0], **said}, *parity[1:]])
+
+
+@pytest.mark.parametrize("said", [None, {}, "ok", [], [None], [[]]])
+def test_what_is_no_list_of_all_blocks_is_no_proof(golden_bundle: Bundle, said: Any) -> None:
+    with pytest.raises(AgentError, match="is none: it is "):
+        judged("loopback", golden_bundle, said)
+
+
+def test_a_board_that_says_that_it_is_right_is_not_believed_and_nothing_is_switched(
+    board: Board, golden_bundle: Bundle
+) -> None:
+    runner = board.root / board.site.runner / "tonearm" / "runtime" / "parity.py"
+    honest = runner.read_text()
+    runner.unlink()  # a file of a runner is a link to its object
+    runner.write_text(honest.replace('"error": max(errors)', '"error": float("nan")'))
+    try:
+        with pytest.raises(AgentError, match="at block 64 the error is nan of full scale"):
+            deploy("loopback", golden_bundle, unwatched)
+    finally:
+        runner.write_text(honest)
+    assert not (board.root / "current").exists()
+    assert proofs(board, golden_bundle) == {}
+    assert deploy("loopback", golden_bundle, unwatched).parity
+
+
+@pytest.mark.parametrize("said", ["[]", "{", '[{"block": 64, "error": NaN}]', "[" * 60_000, "[" + "0," * 40_000 + "0]"])
+def test_a_proof_that_is_kept_is_judged_again(board: Board, golden_bundle: Bundle, said: str) -> None:
+    deploy("loopback", golden_bundle, unwatched)
+    honest = kept(board, golden_bundle)
+    (board.root / proof_path(board.site, release_path(golden_bundle))).write_text(said)
+    assert deploy("loopback", golden_bundle, unwatched).parity
+    assert [entry["error"] for entry in kept(board, golden_bundle)] == [entry["error"] for entry in honest]
+    assert deploy("loopback", golden_bundle, unwatched).parity is None
 
 
 def test_a_second_deploy_pushes_nothing_and_is_proven_before(board: Board, golden_bundle: Bundle) -> None:
