@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import paramiko
 
-from ..runtime.progress import Progress, Waiting
+from ..runtime.progress import Progress, Remark, Waiting
 from .errors import BusyError, UnreachableError
 from .ssh.client import BROKEN
 from .ssh.connection import Connection
@@ -99,6 +99,7 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
     while True:
         said, _, channel = connection.start("hold", who=who, token=token, wait=wait, silence=SILENCE_SECONDS)
         if not said.get("held_by") and said.get("for_seconds") == 0:
+            _tell_restored(connection.name, said.get("restored"), progress)
             return channel
         connection.end(channel)
         wait = LATER_SECONDS
@@ -108,3 +109,9 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
                 f"in use by {holder} (for {since} s now); try again when they are done", board=connection.name
             )
         progress(Waiting(f"wait for {connection.name}, in use by {holder}", f" (for {since} s now)"), 0, 0)
+
+
+def _tell_restored(name: str, governors: object, progress: Progress) -> None:
+    if governors and isinstance(governors, list):
+        what = printable(", ".join(map(str, governors)))[:200]
+        progress(Remark(f"{name} was still tuned for a command that was killed; its governors are back ({what})"), 0, 0)

@@ -20,5 +20,9 @@ class Waiting(str):
         return waiting
 
 
+class Remark(str):
+    """Nothing that is being done, but something that the person must know: it is said, and stays."""
+
+
 def unwatched(detail: str, done: int, total: int) -> None:
     """Progress that is not shown."""

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from ...device.text import printable
-from ...runtime.progress import Progress, Waiting
+from ...runtime.progress import Progress, Remark, Waiting
 
 # Where nobody's terminal sets the width, lines are as long as they need to be.
 # What is printed may come from a board or a file: none of it is markup.
@@ -74,6 +74,9 @@ def _begin(bars: Bars, text: str, name: str) -> Iterator[Progress]:
     told: set[str] = set()
 
     def progress(detail: str, done: int, total: int) -> None:
+        if isinstance(detail, Remark):
+            say(detail)
+            return
         if isinstance(detail, Waiting) and not err.is_terminal and detail.reason not in told:  # no hang, then
             told.add(detail.reason)
             say(detail.reason)

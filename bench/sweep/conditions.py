@@ -12,9 +12,7 @@ from ...device.doctor.tuning import tune
 from ...device.errors import DeviceError
 from ...device.facts import read_temperature
 from ...device.ssh.connection import Connection
-from ...runtime.progress import unwatched
 from ..output.console import one_line, say
-from ..parallel import Reach
 
 COOL_DOWN = 60.0  # seconds to wait at most, before each case
 NEAR = 2.0  # °C: sensors are no better, and the last degree takes longest
@@ -31,7 +29,6 @@ class Conditions:
         self.name, self.tuning, self.system = name, tuning, system
         self._limit = 0 if descriptor(name).counts_instructions else cool_down
         self._start: float | None = None
-        self._changed: set[str] = set()
 
     def cool(self, connection: Connection, tell: Tell) -> dict[str, Any] | None:
         """Wait until the board is as cool as at the first call, or for the limit; what became of it.
@@ -61,30 +58,14 @@ class Conditions:
             self._tune(connection)
             yield
         finally:
-            with contextlib.suppress(DeviceError):  # then it is put back over the next connection
-                self._put_back(connection)
+            with contextlib.suppress(DeviceError):  # then the board does it as it loses the turn
+                tune(connection, restore=True, system=self.system, temporary=True)
 
     def _tune(self, connection: Connection) -> None:
-        settings = tune(connection, system=self.system).settings
-        self._changed |= {setting.path for setting in settings if setting.before != setting.now}
+        settings = tune(connection, system=self.system, temporary=True).settings
         refused = sorted({setting.refusal for setting in settings if setting.refusal})
         if refused:
             say(f"{self.name}: not tuned, because the board refused: {one_line('; '.join(refused))}")
-
-    def _put_back(self, connection: Connection) -> None:
-        if self._changed:
-            tune(connection, restore=True, system=self.system, only=sorted(self._changed))
-            self._changed.clear()
-
-    def end(self, reach: Reach) -> None:
-        """Put back what a lost connection has left; a board that is gone is reported."""
-        if not self._changed:
-            return
-        try:
-            with reach(self.name, unwatched) as connection:
-                self._put_back(connection)
-        except (DeviceError, OSError):
-            say(f"{self.name} is still tuned: tonearm board doctor {self.name} --restore, once it is back")
 
 
 def cool_down(connection: Connection, celsius: float, limit: float, tell: Tell, system: str = "/") -> dict[str, Any]:

@@ -11,7 +11,6 @@ from ...device.ssh.connection import Connection
 from ...runtime.progress import Progress
 from ..output.console import one_line, say
 from ..parallel import Reach
-from .conditions import Conditions
 
 PATIENCE = 120.0  # seconds
 LONGEST_PAUSE = 15.0
@@ -19,7 +18,7 @@ LOSSES = 3  # in a row, with nothing achieved in between: the work itself may br
 
 
 def with_patience(
-    conditions: Conditions,
+    name: str,
     reach: Reach,
     work: Callable[[Connection], None],
     achieved: Callable[[], int],
@@ -28,10 +27,8 @@ def with_patience(
 ) -> None:
     """Do `work(connection)`; when the board goes away, again over a new connection as soon as there is one.
 
-    However it ends, what was changed on the board for the sake of measuring is put back.
-
     Args:
-        conditions: those of the board. One that can't be reached at the start is not waited for.
+        name: the board's. One that can't be reached at the start is not waited for.
         reach: gives a connection.
         work: goes on where it was when it is called again.
         achieved: how much of the work is done; a board that goes away again and again and achieves nothing has failed.
@@ -41,9 +38,8 @@ def with_patience(
     Raises:
         UnreachableError: it can't be reached, or did not come back in time.
     """
-    name, losses, before = conditions.name, 0, achieved()
-    with contextlib.ExitStack() as afterwards, contextlib.ExitStack() as stack:
-        afterwards.callback(conditions.end, reach)
+    losses, before = 0, achieved()
+    with contextlib.ExitStack() as stack:
         connection = stack.enter_context(reach(name, progress))
         while True:
             try:

@@ -79,7 +79,7 @@ def sweep(
         check_bundle(bundle)
     conditions = Conditions(name, plan.tune, plan.cool_down, system)
     tour = _Tour(_Tally(name, cases), plan, conditions, progress)
-    with_patience(conditions, reach, tour.go_on, tour.tally.ended, progress, patience)
+    with_patience(name, reach, tour.go_on, tour.tally.ended, progress, patience)
     return tour.tally.swept()
 
 

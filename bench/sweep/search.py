@@ -90,7 +90,7 @@ def search(
         f"{name}: at most {about(hunt.expected)}, of which proving a block takes up to {longest}; "
         "less where a miss ends a run"
     )
-    with_patience(conditions, reach, hunt.go_on, lambda: hunt.search.measured, progress, patience)
+    with_patience(name, reach, hunt.go_on, lambda: hunt.search.measured, progress, patience)
     return hunt.search
 
 

@@ -1,7 +1,8 @@
 """What the agent changes on its board for measurements, and how it was before.
 
-`tuned.json` below our folder: {"boot": the kernel's boot id, "governors": {"policy0": "ondemand"}}. It is written
-before anything is changed; what it says of another boot went with that boot.
+`tuned.json` below our folder: {"boot": the kernel's boot id, "governors": {"policy0": "ondemand"}, "temporary":
+["policy0"], "system": "/"}. It is written before anything is changed; what it says of another boot went with that boot.
+What is temporary is put back when the turn ends for which it was changed, however that ends: see `turn.hold`.
 """
 
 from __future__ import annotations
@@ -23,24 +24,42 @@ SUDO_SECONDS = 20
 def tune(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     """All governors to `performance`, or with `restore` back to what they were: {"settings": [...], "stale": bool}.
 
-    With `only`, paths of settings, the others stay as they are.
+    With `temporary` only until the turn ends; so does `restore` then concern only what is temporary.
     """
-    system = Path(request.get("system", "/"))
-    boot = read(system / "proc/sys/kernel/random/boot_id").strip()
-    before, stale = remembered(root, boot)
-    policies = sorted((system / "sys/devices/system/cpu/cpufreq").glob("policy*"), key=number_at_the_end)
-    only = request.get("only")
-    if only is not None:
-        policies = [folder for folder in policies if str(folder / "scaling_governor") in only]
-    change = restored if request.get("restore") else raised
-    settings = [change(folder, before, root, boot) for folder in policies]
-    remember(root, boot, before)
-    return {"settings": [setting for setting in settings if setting], "stale": stale}
+    system, temporary = request.get("system", "/"), bool(request.get("temporary"))
+    kept = remembered(root, system)
+    policies = sorted((Path(system) / "sys/devices/system/cpu/cpufreq").glob("policy*"), key=number_at_the_end)
+    if request.get("restore"):
+        settings = [restored(folder, kept) for folder in policies if folder.name in kept.temporary or not temporary]
+    else:
+        settings = [raised(folder, kept, root, temporary) for folder in policies]
+    remember(root, kept)
+    return {"settings": [setting for setting in settings if setting], "stale": kept.stale}
 
 
-def raised(folder: Path, before: dict[str, str], root: Path, boot: str) -> dict[str, Any] | None:
+def end_temporary(root: Path) -> list[str]:
+    """Put back what was changed for a turn only; the governors that were, as `policy0: ondemand`."""
+    if not (root / "tuned.json").is_file():
+        return []
+    system = str(kept_json(root).get("system", "/"))
+    done = tune(root, {"system": system, "restore": True, "temporary": True})["settings"]
+    return [f"{Path(one['path']).parent.name}: {one['now']}" for one in done if not one["refusal"]]
+
+
+class Kept:
+    """What was before we changed it, by policy; which of it is temporary; `stale`: there was some of another boot."""
+
+    def __init__(self, boot: str, system: str) -> None:
+        self.boot, self.system, self.stale = boot, system, False
+        self.before: dict[str, str] = {}
+        self.temporary: set[str] = set()
+
+
+def raised(folder: Path, kept: Kept, root: Path, temporary: bool) -> dict[str, Any] | None:
     """One policy's governor to `performance`; the first governor seen is the one to go back to."""
-    now = read(folder / "scaling_governor").strip()
+    now, before = read(folder / "scaling_governor").strip(), kept.before
+    if not temporary:
+        kept.temporary.discard(folder.name)
     if now == GOVERNOR:
         return setting(folder, now, "")
     offered = read(folder / "scaling_available_governors").split()
@@ -48,21 +67,22 @@ def raised(folder: Path, before: dict[str, str], root: Path, boot: str) -> dict[
         return setting(folder, now, f"this kernel offers only {' '.join(offered)}")
     known = folder.name in before
     before.setdefault(folder.name, now)
-    remember(root, boot, before)
+    kept.temporary |= {folder.name} if temporary and not known else set()
+    remember(root, kept)
     refusal = write(folder / "scaling_governor", GOVERNOR)
     if refusal and not known:
         del before[folder.name]
     return setting(folder, now, refusal)
 
 
-def restored(folder: Path, before: dict[str, str], root: Path, boot: str) -> dict[str, Any] | None:
+def restored(folder: Path, kept: Kept) -> dict[str, Any] | None:
     """One policy's governor back to what it was, unless somebody has changed it since."""
-    wanted, now = before.get(folder.name), read(folder / "scaling_governor").strip()
+    wanted, now = kept.before.get(folder.name), read(folder / "scaling_governor").strip()
     if wanted is None:
         return None
     refusal = write(folder / "scaling_governor", wanted) if now == GOVERNOR else ""
     if not refusal:
-        del before[folder.name]
+        del kept.before[folder.name]
     return setting(folder, now, refusal)
 
 
@@ -93,15 +113,27 @@ def write_as_root(path: Path, value: str, refusal: str) -> str:
     return f"{refusal}; {' '.join(done.stderr.split())[:200] or 'sudo changed nothing'}"
 
 
-def remembered(root: Path, boot: str) -> tuple[dict[str, str], bool]:
-    """What was before we changed it, by policy; and whether there was something of an earlier boot."""
+def remembered(root: Path, system: str) -> Kept:
+    """What was before we changed it, in this boot."""
+    kept = Kept(read(Path(system) / "proc/sys/kernel/random/boot_id").strip(), system)
+    said = kept_json(root)
+    governors, temporary = said.get("governors"), said.get("temporary")
+    before = governors if isinstance(governors, dict) else {}
+    before = {name: value for name, value in before.items() if plain(name) and plain(value)}
+    kept.stale = bool(before) and said.get("boot") != kept.boot
+    if not kept.stale:
+        kept.before = before
+        kept.temporary = {name for name in before if isinstance(temporary, list) and name in temporary}
+    return kept
+
+
+def kept_json(root: Path) -> dict[str, Any]:
+    """What the file holds; nothing where it is damaged."""
     try:
-        kept = json.loads(read(root / "tuned.json") or "{}")
-        governors = {name: value for name, value in kept.get("governors", {}).items() if plain(name) and plain(value)}
-    except (ValueError, AttributeError):
-        return {}, False
-    stale = bool(governors) and kept.get("boot") != boot
-    return ({} if stale else governors), stale
+        said = json.loads(read(root / "tuned.json") or "{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def plain(word: Any) -> bool:
@@ -109,10 +141,12 @@ def plain(word: Any) -> bool:
     return isinstance(word, str) and re.fullmatch(r"\w{1,32}", word) is not None
 
 
-def remember(root: Path, boot: str, before: dict[str, str]) -> None:
+def remember(root: Path, kept: Kept) -> None:
     """Keep it, whole or not at all; keep nothing when there is nothing to go back to."""
     path = root / "tuned.json"
-    if not before:
+    if not kept.before:
         path.unlink(missing_ok=True)
         return
-    write_whole(path, json.dumps({"boot": boot, "governors": before}))
+    temporary = sorted(kept.temporary & set(kept.before))
+    said = {"boot": kept.boot, "governors": kept.before, "temporary": temporary, "system": kept.system}
+    write_whole(path, json.dumps(said))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .protocol import RefusalError, answer
+from .tune import end_temporary
 
 LONGEST_NAME = 200
 ASK_AGAIN_SECONDS = 0.1
@@ -55,8 +56,11 @@ def hold(root: Path, request: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # a full disk is no reason to be kept from making room
             os.truncate(file.fileno(), 0)
             os.write(file.fileno(), json.dumps(said).encode())
-        answer({"held_by": "", "for_seconds": 0}, [])
-        listen(request["silence"])
+        answer({"held_by": "", "for_seconds": 0, "restored": end_temporary(root)}, [])
+        try:
+            listen(request["silence"])
+        finally:
+            end_temporary(root)
 
 
 def holder(file: TextIO) -> dict[str, Any]:

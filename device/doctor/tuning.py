@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import AgentError
@@ -28,7 +27,7 @@ class Tuned:
     stale: bool
 
 
-def tune(connection: Connection, restore: bool = False, system: str = "/", only: Sequence[str] | None = None) -> Tuned:
+def tune(connection: Connection, restore: bool = False, system: str = "/", temporary: bool = False) -> Tuned:
     """Set all governors to `performance`, or with `restore` to what they were before the first `tune`.
 
     What was before is kept on the board, in `tuned.json` below its root, before anything is changed. Nothing asks for
@@ -38,12 +37,13 @@ def tune(connection: Connection, restore: bool = False, system: str = "/", only:
         connection: the board.
         restore: put back instead; what somebody else has changed since is left alone.
         system: the folder there which has its /sys.
-        only: paths of settings: the others stay as they are.
+        temporary: only as long as the turn lasts in which it is asked: the board itself puts back what was, however
+            that ends, and `restore` leaves alone what is there to stay.
 
     Raises:
         AgentError: nothing can be kept there (a read-only home), or its answer makes no sense.
     """
-    said, _ = connection.ask("tune", system=system, restore=restore, only=only and list(only))
+    said, _ = connection.ask("tune", system=system, restore=restore, temporary=temporary)
     try:
         settings = [
             Setting(*(printable(row[key]) for key in ("path", "before", "now", "refusal"))) for row in said["settings"]

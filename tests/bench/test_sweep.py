@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,9 +28,10 @@ from tonearm.bench.sweep.run import Swept, sweep
 from tonearm.bench.sweep.search import search
 from tonearm.device.boards import board
 from tonearm.device.doctor.tuning import tune
-from tonearm.device.errors import AgentError, BoardError
+from tonearm.device.errors import AgentError, BoardError, UnreachableError
 from tonearm.device.loopback import serve
 from tonearm.device.ssh.connection import Connection
+from tonearm.device.turn import turn
 from tonearm.runtime.bundle import Bundle, read_bundle
 from tonearm.runtime.progress import unwatched
 
@@ -158,25 +162,80 @@ def test_what_somebody_else_has_tuned_stays_tuned(connection: Connection, system
     assert governors(system) == ["ondemand", "schedutil"]
 
 
-def test_a_board_that_was_lost_meanwhile_is_put_back_over_the_next_connection(system: Path) -> None:
+def put_back(system: Path) -> bool:
+    """Whether the governors are as they were, within a while."""
+    end = time.monotonic() + 60
+    while governors(system) != ["ondemand", "schedutil"] and time.monotonic() < end:
+        time.sleep(0.05)
+    return governors(system) == ["ondemand", "schedutil"]
+
+
+def test_a_board_whose_host_is_lost_puts_back_what_was(system: Path) -> None:
     conditions = Conditions(HERE, True, 0, str(system))
-    with board(HERE) as connection, conditions.tuned(connection):
-        connection.close()
-    assert governors(system) == ["performance"] * 2
-    conditions.end(lambda name, report: board(name, report))
-    assert governors(system) == ["ondemand", "schedutil"]
-
-
-def test_a_board_that_does_not_come_back_is_told_of(
-    tmp_path: Path, system: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    conditions = Conditions("pi", True, 0, str(system))
-    with serve(tmp_path / "pi") as endpoint:
-        connection = Connection("pi", endpoint)
+    with board(HERE) as connection, pytest.raises(UnreachableError), turn(connection, "sweep", unwatched):
         with conditions.tuned(connection):
+            assert governors(system) == ["performance"] * 2
             connection.close()
-    conditions.end(lambda name, report: Connection(name, endpoint))
-    assert "pi is still tuned: tonearm board doctor pi --restore" in capsys.readouterr().err
+        connection.ask("facts")
+    assert put_back(system)
+
+
+TUNED = """
+import sys
+from pathlib import Path
+from tonearm.bench.sweep.conditions import Conditions
+from tonearm.device.ssh.connection import Connection
+from tonearm.device.ssh.endpoint import Endpoint
+from tonearm.device.turn import turn
+from tonearm.runtime.progress import unwatched
+
+name, port, user, key, host_key, system = sys.argv[1:]
+endpoint = Endpoint("127.0.0.1", int(port), user, Path(key), host_key)
+with Connection(name, endpoint) as connection, turn(connection, "sweep", unwatched):
+    with Conditions(name, True, 0, system).tuned(connection):
+        print("tuned", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_killed_leaves_no_board_tuned(tmp_path: Path, system: Path, ending: signal.Signals) -> None:
+    with serve(tmp_path / "pi") as to:
+        given = ["pi", str(to.port), to.user, str(to.key_file), str(to.host_key), str(system)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", TUNED, *given], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout and process.stdout.readline() == b"tuned\n"
+        assert governors(system) == ["performance"] * 2
+        process.send_signal(ending)
+        process.communicate(timeout=60)
+        assert put_back(system)
+
+
+def test_what_a_turn_that_was_killed_on_the_board_has_left_is_put_back_by_the_next_and_told(
+    connection: Connection, system: Path
+) -> None:
+    root = Path(connection.ask("facts")[0]["root"])
+    told: list[str] = []
+    with contextlib.suppress(UnreachableError), turn(connection, "sweep", unwatched):
+        tune(connection, system=str(system), temporary=True)
+        os.kill(json.loads((root / "turn").read_text())["process"], signal.SIGKILL)
+    assert governors(system) == ["performance"] * 2
+    with turn(connection, "deploy", lambda text, done, total: told.append(text)):
+        assert governors(system) == ["ondemand", "schedutil"]
+    governors_back = "its governors are back (policy0: ondemand, policy4: schedutil)"
+    assert told == [f"{HERE} was still tuned for a command that was killed; {governors_back}"]
+
+
+def test_what_is_tuned_to_stay_outlasts_a_turn(connection: Connection, system: Path) -> None:
+    with turn(connection, "sweep", unwatched):
+        tune(connection, system=str(system), temporary=True)
+        tune(connection, system=str(system))
+    with turn(connection, "sweep", unwatched):
+        tune(connection, restore=True, system=str(system), temporary=True)
+        assert governors(system) == ["performance"] * 2
+    tune(connection, restore=True, system=str(system))
+    assert governors(system) == ["ondemand", "schedutil"]
 
 
 def test_a_case_waits_until_the_board_is_as_cool_as_at_first(golden_bundle: Bundle, system: Path) -> None:
