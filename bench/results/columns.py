@@ -20,6 +20,7 @@ from .columns_board import BOARD, RUN, SIZE
 from .columns_steps import REAL_TIME, START, STEP_TIMES, STEPS
 from .fields import flag, number, one_of, text, whole
 from .measured import Measured, refusing
+from .plausible import check_plausible, known_sensors
 from .samples import Arrays
 
 PAGE_TABLES = (STEPS, REAL_TIME, RUN, START, SIZE)  # of a report's page, in this order
@@ -165,5 +166,6 @@ def case_row(case: dict[str, Any], samples: Arrays) -> dict[str, Any]:
         ResultsError: the case is none, or its samples are not those of it.
     """
     with refusing(case):
-        measured = Measured(case, [samples])
+        check_plausible(case, samples)
+        measured = Measured(case, [known_sensors(samples)])
         return {column.name: column.of(measured) for column in COLUMNS if column.of}

@@ -18,6 +18,7 @@ from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ...runtime.telemetry import PRESSURES
 from .columns import STEP_COLUMNS, TELEMETRY_COLUMNS, case_row
 from .measured import lateness_of, share, step_costs
+from .plausible import known_sensors
 from .pooling import Row, Run, groups, pool
 from .samples import Arrays, read_samples
 
@@ -94,7 +95,7 @@ class Results:
         return pandas.DataFrame({"case": _repeated(cases, list(map(len, looks))), **columns})
 
     def _looks(self, case: str) -> np.ndarray:
-        return self.samples(case).get("telemetry", np.empty((0, len(TELEMETRY))))
+        return known_sensors(self.samples(case)).get("telemetry", np.empty((0, len(TELEMETRY))))
 
     @cached_property
     def _rows(self) -> dict[str, Row]:

@@ -31,6 +31,8 @@ FORMAT = 2  # 2: paced steps, their circumstances; 1: first, bursts
 READABLE = (1, 2)
 CASES = "cases.jsonl"
 SAMPLES = "steps"
+LARGEST_LINE = 4_000_000  # bytes of JSON: a profile of a thousand nodes has a tenth of it
+LONGEST_TEXT = 1000  # characters of one text in it
 IDENTITY = re.compile(r"[\w-]{1,64}")  # it is a file's name
 
 
@@ -49,6 +51,8 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
     case = _checked({"format": FORMAT, "id": identity, **entry}, "a new case")
     case_row(case, read_samples(io.BytesIO(samples), f"case {identity}"))
     line = json.dumps(case) + "\n"
+    if len(line) > LARGEST_LINE:
+        raise ResultsError(f"case {identity}: its record has {len(line)} bytes, at most {LARGEST_LINE} are kept")
     (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
     part = _steps_file(folder, identity).with_suffix(".npz.part")
     with part.open("wb") as stream:
@@ -146,10 +150,17 @@ def _checked(case: Any, where: str) -> dict[str, Any]:
 
 def _printable(value: Any) -> Any:
     if isinstance(value, dict):
-        return {printable(key): _printable(one) for key, one in value.items()}
+        return {_bounded(key): _printable(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_printable(one) for one in value]
-    return printable(value) if isinstance(value, str) else value
+    return _bounded(value) if isinstance(value, str) else value
+
+
+def _bounded(text: str) -> str:
+    """Printable, and cut where it is too long, which it then says."""
+    if len(text) <= LONGEST_TEXT:
+        return printable(text)
+    return f"{printable(text[: LONGEST_TEXT // 2])} ... ({len(text)} characters, cut)"
 
 
 def load(folder: Path | str, *more: Path | str, different: bool = False) -> Results:

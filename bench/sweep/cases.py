@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...device.descriptor import descriptor
 from ...device.errors import AgentError
 from ...device.releases import TASK_SECONDS, release_path
@@ -17,10 +19,10 @@ from ...device.text import printable
 from ...runtime.bundle import Bundle
 from ...runtime.clip import read_arrays
 from ..output.console import one_line, say
-from ..output.numbers import count
+from ..output.numbers import count, duration
 from ..results.samples import Arrays, read_samples
 from ..results.store import SAMPLES, append
-from ..terms import BURST, ONNXRUNTIME, TORCH
+from ..terms import BURST, ONNXRUNTIME, TIME, TORCH
 from .session import ReadyBoard
 from .torch_engine import measure_here, torch_version
 
@@ -127,11 +129,15 @@ def measure(
     """
     request = _request(there, case)
     deadline = TASK_SECONDS + SLOWEST_RTF * (case.steps + request["warmup"]) * case.period
+    begun = time.monotonic_ns()
     with there.held.quietly(deadline):
         record, samples = _run(there, case, request, deadline)
+    passed = time.monotonic_ns() - begun
     arrays = read_samples(io.BytesIO(samples), f"the samples of {case} on {there.connection.name}")
     try:
         check_answer(case, request, record, arrays["step_ns"].size)
+        if descriptor(there.connection.name).clock == TIME:
+            check_passed(case, arrays["step_ns"], passed)
     except AgentError as error:
         raise AgentError(error.reason, board=there.connection.name) from error
     more = {
@@ -155,6 +161,13 @@ def check_answer(case: Case, request: dict[str, Any], record: dict[str, Any], st
         wrong.append(f"{steps} steps, not {case.steps}")
     if wrong:
         raise AgentError(printable(f"{case}: the runner's answer does not match the request: {', '.join(wrong)}"))
+
+
+def check_passed(case: Case, step_ns: np.ndarray, passed_ns: int) -> None:
+    """`AgentError` where steps took longer than this host has waited for all of it, by its own clock."""
+    said = float(step_ns.sum(dtype=np.float64))
+    if said > passed_ns:
+        raise AgentError(f"{case}: its steps took {duration(said)}, but it answered after {duration(passed_ns)}")
 
 
 def _run(there: ReadyBoard, case: Case, request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], bytes]:

@@ -103,8 +103,12 @@ def test_a_tail_has_a_ratio_where_its_steps_and_the_board_s_noise_allow_one(
     entries: list[Entry], tmp_path: Path
 ) -> None:
     spread = np.linspace(1, 2, 3000)
-    for name, times, floor_ms in (("sure", spread, 0.01), ("noisy", spread, 1.5), ("few", spread[:60], 0.01)):
-        both(tmp_path / name, [times], [0.5 * times], floor_ms=floor_ms)
+    for name, times, share, floor_ms in (
+        ("sure", spread, 0.5, 0.01),
+        ("noisy", spread, 0.9, 0.5),
+        ("few", spread[:60], 0.5, 0.01),
+    ):
+        both(tmp_path / name, [times], [share * times], floor_ms=floor_ms)
     sure, noisy, few = (costs(entries, tmp_path / name)[1] for name in ("sure", "noisy", "few"))
     assert sure["p99.9_ratio"] == pytest.approx(0.5, rel=1e-3)
     assert sure["p99.9_low"] < sure["p99.9_ratio"] < sure["p99.9_high"]

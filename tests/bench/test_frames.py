@@ -33,7 +33,7 @@ from tonearm.bench.results.store import CASES, SAMPLES, append, finished
 from tonearm.bench.stats.step_times import summarise
 
 FORMAT1 = places.GOLDEN / "format1"
-TIMES = st.lists(st.integers(1, 2 * PERIOD), min_size=1, max_size=400).map(lambda values: np.array(values, np.int64))
+TIMES = st.lists(st.integers(1000, 2 * PERIOD), min_size=1, max_size=400).map(lambda values: np.array(values, np.int64))
 
 
 def keep(folder: Path, identity: str, case: dict[str, Any] | None = None, **arrays: np.ndarray) -> Path:
@@ -192,7 +192,7 @@ def test_the_noise_of_the_board_is_the_larger_of_before_and_after(tmp_path: Path
 
 
 def test_the_steps_are_those_on_disk(tmp_path: Path) -> None:
-    arrays = {name: made_arrays(np.arange(1, 1 + n)) for name, n in (("a", 5), ("b", 300), ("c", 1))}
+    arrays = {name: made_arrays(np.arange(1000, 1000 + n)) for name, n in (("a", 5), ("b", 300), ("c", 1))}
     for name, held in arrays.items():
         append(tmp_path, name, measured() | {"board": name}, packed(held))
     results = load(tmp_path)
@@ -237,7 +237,7 @@ def test_arrays_that_do_not_fit_together_are_not_kept(tmp_path: Path, wrong: str
 
 @pytest.mark.parametrize("name", ["first_ns", "warmup_ns", "step_ns"])
 def test_samples_without_their_times_are_not_kept(tmp_path: Path, name: str) -> None:
-    arrays = made_arrays(np.arange(1, 8))
+    arrays = made_arrays(np.arange(1000, 1007))
     del arrays[name]
     with pytest.raises(ResultsError, match=f"no {name}"):
         append(tmp_path, "a", measured(), packed(arrays))
@@ -305,7 +305,7 @@ def test_a_line_nested_too_deeply_is_refused(tmp_path: Path) -> None:
 JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.just([]), st.just({}), st.just([[]])
 )
-HELD = made_arrays(np.arange(1, 8))
+HELD = made_arrays(np.arange(1000, 1007))
 
 
 @settings(max_examples=200, deadline=None)

@@ -106,8 +106,10 @@ def test_a_duration_is_told_in_the_unit_that_suits_it(ns: float, text: str) -> N
 
 def test_no_figure_has_an_exponent_however_many_steps_are_late(copied: Path) -> None:
     def slow(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        late = np.where(np.arange(arrays["step_ns"].size) > 0, 20_000_000_000, 1).astype(np.int64)
-        return arrays | {"step_ns": late} | ({"start_ns": late.cumsum() - late} if "start_ns" in arrays else {})
+        index = np.arange(arrays["step_ns"].size)
+        late = np.where(index > 0, 20_000_000_000, 1).astype(np.int64)
+        start = late.cumsum() - late + 1_000_000_000 * (index > 0)  # none before its tick
+        return arrays | {"step_ns": late} | ({"start_ns": start} if "start_ns" in arrays else {})
 
     board = sections(change(copied, change_samples=slow))[0]
     texts = [cell for row in shown(board) for cell in row.values()] + notes(board)

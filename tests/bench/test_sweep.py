@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import program, tonearm
 from systems import BIG_LITTLE, CPUFREQ, PC, plant
 from tonearm.bench.errors import BenchError
 from tonearm.bench.output.numbers import count
 from tonearm.bench.results.store import load, read_cases
-from tonearm.bench.sweep.cases import Case, check_answer
+from tonearm.bench.sweep.cases import Case, check_answer, check_passed
 from tonearm.bench.sweep.conditions import Conditions, cool_down
 from tonearm.bench.sweep.plan import Plan
 from tonearm.bench.sweep.run import Swept, sweep
@@ -362,3 +363,12 @@ def test_a_profile_is_made_once_for_all_modes_and_repeats(golden_bundle: Bundle)
     plan = brief(modes=("burst", "paced"), repeats=2, profile=True)
     assert sweep(HERE, [golden_bundle], plan, unwatched) == Swept(4, 0)
     assert ["profile" in case for case in read_cases(Path("results"))] == [True, False, False, False]
+
+
+def test_steps_that_took_longer_than_the_host_has_waited_are_not_believed(golden_bundle: Bundle) -> None:
+    case = Case(golden_bundle, 64, 1, 5)
+    check_passed(case, np.full(5, 1_000_000), 6_000_000)
+    with pytest.raises(AgentError, match=r"its steps took 5 s, but it answered after 6 ms"):
+        check_passed(case, np.full(5, 1_000_000_000), 6_000_000)
+    with pytest.raises(AgentError, match="its steps took"):
+        check_passed(case, np.full(100, 1 << 60), 6_000_000)
