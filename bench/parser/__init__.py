@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     measuring.add_report(commands)
     measuring.add_compare(commands)
     measuring.add_gate(commands)
+    measuring.add_results(commands)
     boards.add_board(commands)
     deploying.add_demo(commands)
     shell.add_completion(commands)

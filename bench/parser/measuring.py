@@ -10,6 +10,7 @@ from ..terms import ENGINES, MODES, PROTOCOLS
 from .arguments import (
     Commands,
     add_command,
+    add_commands,
     add_model,
     add_on_several,
     complete,
@@ -242,3 +243,16 @@ def add_gate(commands: Commands) -> None:
         action="store_true",
         help="compare across kernels, Pythons or ONNX Runtimes of a board, to judge an upgrade",
     )
+
+
+def add_results(commands: Commands) -> None:
+    """`tonearm results`."""
+    command = add_command(commands, "results", "repair a folder of results", "results repair results")
+    action = add_command(
+        add_commands(command, "ACTION"),
+        "repair",
+        "take out what is damaged; what there was is kept in a file beside it",
+        "results repair results",
+        "results:repair",
+    )
+    action.add_argument("folder", type=Path, metavar="FOLDER", help="as made by tonearm sweep")

@@ -35,7 +35,7 @@ def read_samples(source: Path | IO[bytes], name: str) -> Arrays:
         arrays = read_arrays(source)
         _check(arrays)
     except UNREADABLE as error:
-        hint = "run the same sweep again to measure it anew"
+        hint = "run the same sweep again to measure it anew (tonearm results repair FOLDER keeps the others)"
         raise ResultsError(f"{name} is damaged or missing: {error!r}; {hint}") from error
     return arrays
 

@@ -32,7 +32,7 @@ READABLE = (1, 2)
 CASES = "cases.jsonl"
 SAMPLES = "steps"
 LARGEST_LINE = 4_000_000  # bytes of JSON: a profile of a thousand nodes has a tenth of it
-LONGEST_TEXT = 1000  # characters of one text in it
+LONGEST_TEXT = 300  # characters of one text in it
 IDENTITY = re.compile(r"[\w-]{1,64}")  # it is a file's name
 
 
@@ -48,18 +48,18 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
     Raises:
         ResultsError: what the board sent is no result; nothing is kept of it.
     """
-    case = _checked({"format": FORMAT, "id": identity, **entry}, "a new case")
+    case = checked({"format": FORMAT, "id": identity, **entry}, "a new case")
     case_row(case, read_samples(io.BytesIO(samples), f"case {identity}"))
     line = json.dumps(case) + "\n"
     if len(line) > LARGEST_LINE:
         raise ResultsError(f"case {identity}: its record has {len(line)} bytes, at most {LARGEST_LINE} are kept")
     (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
-    part = _steps_file(folder, identity).with_suffix(".npz.part")
+    part = steps_file(folder, identity).with_suffix(".npz.part")
     with part.open("wb") as stream:
         stream.write(samples)
         stream.flush()
         os.fsync(stream.fileno())
-    part.replace(_steps_file(folder, identity))
+    part.replace(steps_file(folder, identity))
     _sync(folder / SAMPLES)
     with (folder / CASES).open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)  # several boards are measured at once, or by several commands
@@ -79,7 +79,8 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _steps_file(folder: Path, identity: str) -> Path:
+def steps_file(folder: Path, identity: str) -> Path:
+    """Where a case's arrays are."""
     return folder / SAMPLES / f"{identity}.npz"
 
 
@@ -107,7 +108,7 @@ def finished(folder: Path, known: Set[str] = frozenset()) -> set[str]:
 
 
 def _is_whole(folder: Path, case: dict[str, Any]) -> bool:
-    path = _steps_file(folder, case["id"])
+    path = steps_file(folder, case["id"])
     with contextlib.suppress(ResultsError):
         case_row(case, read_samples(path, str(path)))
         return True
@@ -127,14 +128,16 @@ def read_cases(folder: Path) -> list[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             if number == len(lines):
                 break
-            raise ResultsError(f"{path}, line {number} is damaged: {error}") from error
-        case = _checked(case, f"{path}, line {number}")
+            raise ResultsError(
+                f"{path}, line {number} is damaged: {error}; tonearm results repair {folder} keeps the others"
+            ) from error
+        case = checked(case, f"{path}, line {number}")
         cases.pop(case["id"], None)  # the newest comes last
         cases[case["id"]] = case
     return list(cases.values())
 
 
-def _checked(case: Any, where: str) -> dict[str, Any]:
+def checked(case: Any, where: str) -> dict[str, Any]:
     """The case, with every text in it printable: a board wrote most of them."""
     found = case.get("format") if isinstance(case, dict) else None
     if found not in READABLE:
@@ -178,7 +181,7 @@ def load(folder: Path | str, *more: Path | str, different: bool = False) -> Resu
     """
     read: dict[Path, list[Run]] = {}
     for one in map(Path, (folder, *more)):
-        read[one] = [Run(case, _steps_file(one, case["id"])) for case in read_cases(one)]
+        read[one] = [Run(case, steps_file(one, case["id"])) for case in read_cases(one)]
         if not read[one]:
             what = f"no results in {one}" if one.is_dir() else f"there is no folder {one}"
             raise ResultsError(f"{what}: measure first, with tonearm sweep -o {one}")

@@ -92,7 +92,7 @@ def changed_arrays(arrays: dict[str, np.ndarray], rng: Rng) -> dict[str, np.ndar
             values.flat[rng.randrange(values.size)] = np.asarray(odd).astype(values.dtype)
     elif way == "scale":
         with np.errstate(all="ignore"):
-            values = (values * rng.choice([0, 1e-3, 1e3, -1, 1e12])).astype(values.dtype)
+            values = (values * rng.choice([0.0, 1e-3, 1e3, -1.0, 1e12])).astype(values.dtype)
     elif way == "size":
         values = values[: rng.randrange(len(values))]
     elif way == "type":
