@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import secrets
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from ..models.sound.features import RECORDINGS, analyse, conversion, describe, r
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
 from ..runtime.errors import SignalError
+from ..runtime.files import whole
 from ..runtime.progress import Progress, unwatched
 from .errors import ControlsError
 
@@ -124,18 +129,35 @@ def write_sound(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> s
     sizes = {signal.name: outputs[signal.name].size * bundle.hop // signal.width for signal in bundle.outputs}
     text = f"{path}: {max(sizes.values()) / rate:.2f} s at {rate} Hz"
     if path.suffix == ".npz":
-        write_arrays(path, outputs)
+        _keep(path, lambda part: write_arrays(part, outputs))
         return text
     if name is None:
         raise ControlsError(_no_sound(path, bundle))
     audio = outputs[name]
     peak = float(np.max(np.abs(audio)))
     gain = min(1.0, 0.99 / peak) if peak else 1.0
-    try:
-        soundfile.write(path, audio * gain, rate, subtype="PCM_24")
-    except soundfile.LibsndfileError as error:
-        raise ControlsError(f"{path} can't be written: {error}") from error
+    stream = io.BytesIO()  # libsndfile does not tell of a disk that is full
+    soundfile.write(stream, audio * gain, rate, subtype="PCM_24", format="WAV")
+    _keep(path, lambda part: part.write_bytes(stream.getvalue()))
     return text if gain == 1 else f"{text}, scaled by {gain:.3g} to fit (peak {peak:.3g})"
+
+
+def _keep(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole; where it can't be, the board's work is kept in another place, which the error names."""
+    try:
+        with whole(path) as part:
+            write(part)
+    except OSError as error:
+        reason = f"{path} on this machine can't be written ({error.strerror or error})"
+        other = Path(tempfile.gettempdir(), f"tonearm-{secrets.token_hex(4)}{path.suffix}")
+        try:
+            with whole(other) as part:
+                write(part)
+        except OSError:
+            raise ControlsError(
+                f"{reason}, nor can anything in {other.parent}: free some space and run it again"
+            ) from error
+        raise ControlsError(f"{reason}: it is kept as {other}") from error
 
 
 def remark_on(path: Path, signals: dict[str, np.ndarray]) -> str:

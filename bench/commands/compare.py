@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...device.text import printable
+from ...runtime.files import whole
 from ...runtime.progress import Progress
 from .. import bundles
 from ..errors import BenchError
@@ -40,7 +41,8 @@ def compare(options: argparse.Namespace) -> None:
     told = text.tell(compared, table)
     _print(told)
     if options.csv:
-        table.to_csv(options.csv, index=False)
+        with whole(options.csv) as part:
+            table.to_csv(part, index=False)
         say(f"wrote {options.csv}")
     if options.html:
         from ..compare.html import write_html

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...runtime.files import whole
 from ..errors import BenchError
 from ..output.console import out, say
 from ..report.html import write_html
@@ -43,7 +44,8 @@ def _write(found: Results, options: argparse.Namespace) -> list[Path]:
     """The files that were asked for."""
     written: list[Path] = []
     if options.markdown and options.markdown != STANDARD_OUTPUT:
-        options.markdown.write_text(markdown(found), encoding="utf-8")
+        with whole(options.markdown) as part:
+            part.write_text(markdown(found), encoding="utf-8")
         written.append(options.markdown)
     if options.csv:
         found.to_csv(options.csv)

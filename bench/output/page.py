@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from ...runtime.files import whole
 from .tables import Table
 
 
@@ -39,4 +40,5 @@ def write_page(template: str, path: Path, **facts: Any) -> None:
     )
     text = environment.get_template(template).render(facts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas
 
+from ...runtime.files import whole
 from ...runtime.measure import COUNTERS
 from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ...runtime.telemetry import PRESSURES
@@ -149,18 +150,16 @@ class Results:
         Path(folder).mkdir(parents=True, exist_ok=True)
         files = [Path(folder) / f"{name}.parquet" for name in tables]
         for name, file in zip(tables, files, strict=True):
-            part = file.with_suffix(".part")
-            getattr(self, name).to_parquet(part, index=False)
-            part.replace(file)
+            with whole(file) as part:
+                getattr(self, name).to_parquet(part, index=False)
         return files
 
     def to_csv(self, file: Path | str, table: str = "cases") -> None:
         """Write one of the tables."""
         target = Path(file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(target.name + ".part")
-        getattr(self, table).to_csv(part, index=False)
-        part.replace(target)
+        with whole(target) as part:
+            getattr(self, table).to_csv(part, index=False)
 
 
 def _each(make: Callable[[Any], Any], of: Iterable[Any]) -> list[Any]:

@@ -12,6 +12,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ...runtime.files import whole
 from ..errors import CheckpointError
 
 
@@ -41,7 +42,8 @@ class Card:
 
 def write_card(card: Card, file: Path) -> None:
     """Write it as JSON."""
-    file.write_text(json.dumps(asdict(card), indent=2) + "\n")
+    with whole(file) as part:
+        part.write_text(json.dumps(asdict(card), indent=2) + "\n")
 
 
 def read_card(file: Path) -> Card:

@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ...runtime.files import whole
 from ..catalogue import MODELS, NAMES, TRAINED, find, load, untrained
 from ..errors import TrainingError
 from ..families.family import Family
@@ -137,9 +138,8 @@ def write_weights(model: Family, phrases: Sequence[Phrase], file: Path) -> str:
     half = {key: value.half() if key in learned else value for key, value in state.items()}
     stored = half if _error_db(model, half, state, phrases) < QUIETEST_ERROR_DB else state
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_bytes(safetensors.torch.save(stored, {"format": "pt"}))
-    part.replace(file)
+    with whole(file) as part:
+        part.write_bytes(safetensors.torch.save(stored, {"format": "pt"}))
     return "float16" if stored is half else "float32"
 
 

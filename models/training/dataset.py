@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ import platformdirs
 import soundfile
 
 from ...runtime.clip import UNREADABLE, read_arrays, write_arrays
+from ...runtime.files import whole
 from ...runtime.progress import Progress, unwatched
 from ..constants import HOP, SAMPLE_RATE
 from ..errors import DataError, RecordingError
@@ -86,17 +86,8 @@ def _make(job: tuple[str, int, Path]) -> None:
 
     name, seed, file = job
     samples = play(INSTRUMENTS[name], phrase(INSTRUMENTS[name], seed))
-    _write_whole(file, lambda part: soundfile.write(part, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV"))
-
-
-def _write_whole(file: Path, write: Callable[[Path], None]) -> None:
-    """Write a file whole or not at all, also while another process writes the same."""
-    part = file.with_name(f"{file.stem}.{os.getpid()}.part{file.suffix}")
-    try:
-        write(part)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(file) as part:
+        soundfile.write(part, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def folder_data(folder: Path, progress: Progress, cache: Path | None = None) -> DataSet:
@@ -169,7 +160,8 @@ def _analysed(cache: Path, piece: tuple[str, Samples]) -> Phrase:
     if features is None:
         features = analyse(audio)
         file.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(file, lambda part: write_arrays(part, features))
+        with whole(file) as part:
+            write_arrays(part, features)
     return Phrase(name, audio, features["f0_hz"], features["loudness_db"])
 
 
