@@ -16,6 +16,7 @@ import pytest
 import torch
 from places import GOLDEN
 from tonearm.device.loopback import serve
+from tonearm.device.ssh import lookup
 from tonearm.device.ssh.connection import Connection
 from tonearm.export.write import export_bundle
 from tonearm.models.catalogue import load
@@ -44,12 +45,13 @@ def interruptible() -> None:
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Boards, their state and ~/.ssh of a person who has just installed Tonearm; downloads stay cached."""
+    """Boards, their state, ~/.ssh and /etc/ssh of a person who has just installed Tonearm; downloads stay cached."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
+    monkeypatch.setattr(lookup, "SYSTEM", tmp_path / "etc" / "ssh_config")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -140,7 +140,11 @@ def list_boards(options: argparse.Namespace) -> None:
 
 
 def _where(entry: dict[str, Any]) -> str:
-    endpoint = endpoint_of(entry, names=False)
+    """Where the board of an entry is, or why that can't be said, which must not keep the others from being listed."""
+    try:
+        endpoint = endpoint_of(entry, names=False)
+    except BoardError as error:
+        return printable(error)
     hops = endpoint.way.hops if endpoint.way else ()
     through = f" through {', '.join(hop.place for hop in hops)}" if hops else ""
     return f"{endpoint.user}@{endpoint.place}{through}"

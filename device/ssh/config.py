@@ -1,42 +1,63 @@
-"""~/.ssh/config: which hosts it names, and the way to one of them, with its keys, agent, jump hosts and host keys."""
+"""The SSH client's configuration: which hosts it names, and the way to one, with keys, agent, jump hosts, host keys."""
 
 from __future__ import annotations
 
-import fnmatch
-import getpass
+import os
 import re
-import shlex
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import paramiko
+from ..errors import BoardError
+from .configfile import read_blocks
+from .endpoint import SSH_PORT, Endpoint, Target, Way, check_host, check_port, check_user, parse_target
+from .lookup import FOLDER, Lookup, included, me
+from .tokens import at_home, expand, expand_path
 
-from ..errors import BoardError, UnknownBoardError
-from .endpoint import CONNECT_SECONDS, SSH_PORT, Endpoint, Target, Way, check_host, check_port, check_user, parse_target
-
-FOLDER = Path("~/.ssh")
-_DEEPEST = 16  # files that include files, as ssh has it; also jump hosts that need jump hosts
-_RAW = ("proxycommand", "localcommand", "remotecommand", "match")  # where a # need not begin a comment
+_DEEPEST = 16  # jump hosts that need jump hosts; files that include files
+_FLAGS = {"yes": True, "true": True, "no": False, "false": False}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def ssh_hosts() -> list[str]:
-    """The hosts that ~/.ssh/config names, patterns apart."""
-    return sorted(pattern for pattern in _host_patterns() if not set(pattern) & set("*?!"))
+    """The hosts that ~/.ssh/config names, patterns apart, where the blocks they stand in count."""
+    return sorted(name for name in set(_names(FOLDER.expanduser() / "config", 0)) if _is_named(name))
+
+
+def _names(path: Path, depth: int) -> Iterator[str]:
+    """The hosts that a file and those that it includes name, whatever for."""
+    try:
+        blocks = read_blocks(path) if depth <= _DEEPEST else ()
+    except BoardError:  # said when one of them is used
+        return
+    for block in blocks:
+        if block.head and block.head.keyword == "host":
+            yield from (word for word in block.head.words or () if word and not set(word) & set("*?!"))
+        for line in block.includes:
+            for file in included(line, FOLDER.expanduser(), {}):
+                yield from _names(file, depth + 1)
+
+
+def _is_named(name: str) -> bool:
+    try:
+        return Lookup(name, {}, active=False).is_named
+    except BoardError:  # which is said of that host
+        return True
 
 
 def is_host(name: str) -> bool:
-    """Whether a `Host` line of ~/.ssh/config is about that name, apart from the one for all hosts."""
-    return any(fnmatch.fnmatch(name, pattern) for pattern in _host_patterns() - {"*"})
+    """Whether a `Host` line that counts is about that name, apart from the one for all hosts."""
+    return Lookup(name, {}).is_named
 
 
 def find_way(target: Target, jump: str | None = None, names: bool = True) -> Endpoint:
-    """The server that `target` means: what is said there and in `jump`, completed by ~/.ssh/config.
+    """The server that `target` means: what is said there and in `jump`, completed by the SSH client's configuration.
 
-    `target.host` may be a host of that file. With `names` false no name is looked up in the network.
+    `target.host` may be a host of that configuration. With `names` false no name is looked up in the network, and no
+    command of `Match exec` is run.
 
     Raises:
-        BoardError: the file makes no sense, or something there is not a host, a user or a port.
+        BoardError: the configuration makes no sense, or something there is not a host, a user or a port.
     """
     return _find(target, jump, names, 0)
 
@@ -44,110 +65,118 @@ def find_way(target: Target, jump: str | None = None, names: bool = True) -> End
 def _find(target: Target, jump: str | None, names: bool, depth: int) -> Endpoint:
     if depth > _DEEPEST:
         raise BoardError(f"~/.ssh/config: the jump hosts (ProxyJump) to {target.host} form a loop")
-    found = _lookup(target, jump, names)
     where = f"~/.ssh/config, Host {target.host}"
-    way = _way(found, where, depth)
-    return Endpoint(
-        host=check_host(found.get("hostname", target.host), where),
-        port=check_port(_number(found.get("port", SSH_PORT), f"{where}: Port"), where),
-        user=check_user(found.get("user") or getpass.getuser(), where),
-        key_file=None,
-        host_key=None,
-        way=None if way == Way() else way,
-    )
+    check_host(target.host, where)
+    said = {"user": target.user, "port": target.port, "proxyjump": jump}
+    found = Lookup(target.host, {key: str(value) for key, value in said.items() if value}, names)
+    user, port = check_user(_user(found, target.user), where), _port(found)
+    alias = found.text("hostkeyalias").lower()
+    tokens = found.tokens() | {"r": user, "p": str(port), "k": alias or target.host}
+    way = _way(found, tokens, names, depth)
+    return Endpoint(check_host(found.host, where), port, user, None, None, None if way == Way() else way)
 
 
-def _lookup(target: Target, jump: str | None, names: bool) -> Mapping[str, Any]:
-    """The options for a host; those said on our side come first in the file, for there the first one counts."""
-    first = {"User": target.user, "Port": target.port, "ProxyJump": jump}
-    lines = [f"{key} {value}" for key, value in first.items() if value]
-    lines += [] if names else ["CanonicalizeHostname no"]
+def _port(found: Lookup) -> int:
+    text = found.text("port", str(SSH_PORT))
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return check_port(int(text), found.where.get("port", ""))
     try:
-        return paramiko.SSHConfig.from_text("\n".join([*lines, *_lines()])).lookup(target.host)
-    except (paramiko.ConfigParseError, paramiko.CouldNotCanonicalize, KeyError, ValueError) as error:
-        raise UnknownBoardError(f"~/.ssh/config can't be read by Tonearm: {error}") from error
+        return socket.getservbyname(text, "tcp")
+    except OSError as error:
+        raise BoardError(f"{found.where['port']}: Port is {text!r}, which is not a number") from error
 
 
-def _way(found: Mapping[str, Any], where: str, depth: int) -> Way:
-    usual = Way()
-    agent = found.get("identityagent", usual.agent)
-    keys = [Path(key).expanduser() for key in found.get("identityfile", []) if key.lower() != "none"]
-    seconds = found.get("connecttimeout", "none")
-    jumps = _jumps(found)
+def _user(found: Lookup, said: str | None) -> str:
+    """Who logs in; a name of the file may have tokens, but for those that are made of it."""
+    tokens = {letter: text for letter, text in found.tokens().items() if letter not in "rC"}
+    return said or expand(found.text("user", me()), tokens, found.where.get("user", ""))
+
+
+def _way(found: Lookup, tokens: Mapping[str, str], names: bool, depth: int) -> Way:
+    usual, jumps = Way(), _jumps(found, tokens)
     return Way(
-        identities=tuple(keys),
-        identities_only=found.get("identitiesonly", "no").lower() == "yes",
-        agent=agent if agent in ("none", usual.agent) else str(_path(agent.removeprefix("$"))),
-        alias=found.get("hostkeyalias", ""),
-        known_hosts=_files(found, "userknownhostsfile", usual.known_hosts),
-        global_known_hosts=_files(found, "globalknownhostsfile", usual.global_known_hosts),
-        hash_names=found.get("hashknownhosts", "no").lower() == "yes",
-        hops=_hops(jumps, depth),
-        command="" if jumps else found.get("proxycommand") or "",
-        seconds=CONNECT_SECONDS if seconds == "none" else _number(seconds, f"{where}: ConnectTimeout"),
+        identities=_files(found, "identityfile", tokens),
+        certificates=_files(found, "certificatefile", tokens) or (),
+        identities_only=_flag(found, "identitiesonly"),
+        agent=_agent(found, tokens),
+        alias=found.text("hostkeyalias").lower(),
+        known_hosts=_or(_files(found, "userknownhostsfile", tokens), usual.known_hosts),
+        global_known_hosts=_or(_files(found, "globalknownhostsfile", {}), usual.global_known_hosts),
+        revoked=_files(found, "revokedhostkeys", tokens) or (),
+        hash_names=_flag(found, "hashknownhosts"),
+        hops=_hops(jumps, names, depth),
+        command="" if jumps else _command(found, tokens),
+        seconds=_seconds(found) or usual.seconds,
     )
 
 
-def _jumps(found: Mapping[str, Any]) -> list[str]:
-    """The jump hosts as they are named; ProxyJump and ProxyCommand exclude each other, the first one counts."""
-    order = [key for key in found if key in ("proxyjump", "proxycommand")]
-    if order[:1] != ["proxyjump"] or found["proxyjump"].lower() == "none":
+def _files(found: Lookup, key: str, tokens: Mapping[str, str]) -> tuple[Path, ...] | None:
+    """The files that an option names, none for the word `none`; None where it is not there."""
+    if key not in found.options:
+        return None
+    names = [name for name in found.options[key] if name.lower() != "none"]
+    if not tokens:  # that option has none
+        return tuple(Path(at_home(name)) for name in names)
+    return tuple(expand_path(name, tokens, found.where[key]) for name in names)
+
+
+def _or(files: tuple[Path, ...] | None, usual: tuple[Path, ...]) -> tuple[Path, ...]:
+    return usual if files is None else files
+
+
+def _flag(found: Lookup, key: str) -> bool:
+    text = found.text(key, "no")
+    if text.lower() not in _FLAGS:
+        raise BoardError(f"{found.where[key]}: {key} is {text!r}, which is neither yes nor no")
+    return _FLAGS[text.lower()]
+
+
+def _agent(found: Lookup, tokens: Mapping[str, str]) -> str:
+    """The agent's socket; `$NAME` is one whose path the environment has."""
+    text = found.text("identityagent", Way.agent)
+    if text in ("none", Way.agent):
+        return text
+    path = str(expand_path(text, tokens, found.where["identityagent"]))
+    return os.environ.get(path[1:], "none") if path.startswith("$") else path
+
+
+def _seconds(found: Lookup) -> int:
+    """How long to wait for a connection, as `1m30s` and the like; 0 where nothing is said."""
+    text = found.text("connecttimeout", "none")
+    if text == "none":
+        return 0
+    parts = re.findall(r"([0-9]{1,9})([smhdw]?)", text.lower())
+    if "".join(map("".join, parts)) != text.lower() or any(not unit for _, unit in parts[:-1]):
+        raise BoardError(f"{found.where['connecttimeout']}: ConnectTimeout is {text!r}; write seconds, or 1m30s")
+    return sum(int(count) * _UNITS[unit] for count, unit in parts)
+
+
+def _command(found: Lookup, tokens: Mapping[str, str]) -> str:
+    """The ProxyCommand, as a shell gets it."""
+    text = found.text("proxycommand", "none")
+    if text.lower() == "none":
+        return ""
+    return expand(text, _of_a_proxy(tokens), found.where["proxycommand"], environment=False)
+
+
+def _of_a_proxy(tokens: Mapping[str, str]) -> dict[str, str]:
+    """The tokens that ProxyCommand and ProxyJump may have."""
+    return {letter: tokens[letter] for letter in "hknpr"}
+
+
+def _jumps(found: Lookup, tokens: Mapping[str, str]) -> list[Target]:
+    """The jump hosts as they are named."""
+    text = found.text("proxyjump", "none")
+    if text.lower() == "none":
         return []
-    return [jump.strip() for jump in found["proxyjump"].split(",")]
+    expanded = expand(text, _of_a_proxy(tokens), found.where["proxyjump"], environment=False)
+    return [parse_target(jump.strip()) for jump in expanded.split(",")]
 
 
-def _hops(jumps: list[str], depth: int) -> tuple[Endpoint, ...]:
+def _hops(jumps: list[Target], names: bool, depth: int) -> tuple[Endpoint, ...]:
     """The way to the first jump host by its own configuration, then from each to the next."""
     hops: list[Endpoint] = []
     for jump in jumps:
-        hop = _find(parse_target(jump), "none" if hops else None, True, depth + 1)
+        hop = _find(jump, "none" if hops else None, names, depth + 1)
         hops += [*(hop.way.hops if hop.way else ()), hop]
     return tuple(hops)
-
-
-def _files(found: Mapping[str, Any], key: str, usual: tuple[Path, ...]) -> tuple[Path, ...]:
-    if key not in found:
-        return usual
-    return tuple(_path(name) for name in shlex.split(found[key]) if name.lower() != "none")
-
-
-def _path(name: str) -> Path:
-    return Path(name.replace("%d", str(Path.home()))).expanduser()
-
-
-def _number(text: object, where: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", str(text)):
-        raise BoardError(f"{where} is {text!r}, which is not a number")
-    return int(str(text))
-
-
-def _host_patterns() -> set[str]:
-    words = [line.replace("=", " ", 1).split() for line in _lines()]
-    return {word.strip('"') for line in words if line and line[0].lower() == "host" for word in line[1:]}
-
-
-def _lines() -> list[str]:
-    return list(_expanded(FOLDER.expanduser() / "config", 0))
-
-
-def _expanded(path: Path, depth: int) -> Iterator[str]:
-    """The file's lines, with those of the files it includes; after these, the block they stand in goes on."""
-    block = "Host *"
-    for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
-        key, _, rest = line.strip().replace("=", " ", 1).partition(" ")
-        bare = line if key.lower() in _RAW or '"' in line else re.sub(r"\s+#.*", "", line)
-        if key.lower() in ("host", "match"):
-            block = bare
-        if key.lower() != "include":
-            yield bare
-        elif depth < _DEEPEST:
-            yield from _included(rest, depth + 1)
-            yield block
-
-
-def _included(patterns: str, depth: int) -> Iterator[str]:
-    for pattern in shlex.split(patterns, comments=True):
-        # A relative name is one beside ~/.ssh/config; joining keeps an absolute one as it is.
-        path = FOLDER.expanduser() / Path(pattern).expanduser()
-        for file in sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
-            yield from _expanded(file, depth)

@@ -47,8 +47,10 @@ class Endpoint:
 class Way:
     """What ~/.ssh/config says of the way to a server; the defaults are those of ssh."""
 
-    identities: tuple[Path, ...] = ()
-    """Keys in the order to try them in; those that are not there are passed over. None at all: ~/.ssh/id_*."""
+    identities: tuple[Path, ...] | None = None
+    """Keys in the order to try them in; those that are not there are passed over. None: ~/.ssh/id_*."""
+    certificates: tuple[Path, ...] = ()
+    """Certificates of these keys, wherever they lie. None at all: KEY-cert.pub beside each key."""
     identities_only: bool = False
     """Of the agent's keys, only those among `identities`."""
     agent: str = "SSH_AUTH_SOCK"
@@ -57,6 +59,8 @@ class Way:
     known_hosts: tuple[Path, ...] = (Path("~/.ssh/known_hosts"), Path("~/.ssh/known_hosts2"))
     """Where host keys are known from; a new one goes into the first."""
     global_known_hosts: tuple[Path, ...] = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
+    revoked: tuple[Path, ...] = ()
+    """Lists of host keys that are never accepted, and of authorities whose certificates are not."""
     hash_names: bool = False
     hops: tuple[Endpoint, ...] = ()
     """The jump hosts on the way, the nearest first."""

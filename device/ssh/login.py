@@ -84,7 +84,7 @@ class Login(AuthStrategy):
     def _keys(self, agent: _Agent) -> Iterator[tuple[str, paramiko.PKey]]:
         """All keys in their order, each with what to call it; a passphrase is asked for only when nothing else fits."""
         held = agent.keys_by_blob()
-        named = [*([self.endpoint.key_file] if self.endpoint.key_file else []), *self.way.identities]
+        named = [*([self.endpoint.key_file] if self.endpoint.key_file else []), *(self.way.identities or ())]
         for path in named:
             key = held.pop(_public(path), None) or _load(path)
             if key:

@@ -135,9 +135,11 @@ def test_included_files_count_where_they_are_included() -> None:
     assert ssh_hosts() == ["b", "lab", "pi"]
 
 
-def test_a_file_that_includes_itself_ends() -> None:
+def test_a_file_that_includes_itself_is_named_as_ssh_does_not_use_it_either() -> None:
     ssh_config("Include config\nHost pi\n  User kim\n")
-    assert find_way(Target(None, "pi", None)).user == "kim"
+    assert ssh_hosts() == ["pi"]
+    with pytest.raises(BoardError, match=r"~/.ssh/config includes itself"):
+        find_way(Target(None, "pi", None))
 
 
 @pytest.mark.parametrize(
