@@ -6,11 +6,11 @@ paramiko's exceptions are translated here and in `ssh`, nowhere else.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import paramiko
@@ -19,7 +19,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from ..errors import BoardError, UnreachableError
 from .endpoint import CONNECT_SECONDS, Endpoint, Way
-from .hostkeys import check_key, known_keys, preferred
+from .hostkeys import check_key, expecting
 from .login import Login
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what goes wrong is raised, and said once
@@ -127,7 +127,7 @@ def _open(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, 
             timeout=seconds,
             banner_timeout=seconds,
             auth_timeout=CONNECT_SECONDS,
-            transport_factory=_transports(endpoint),
+            transport_factory=functools.partial(expecting, endpoint),
             auth_strategy=login,
         )
     except (*BROKEN, UnicodeError) as error:
@@ -138,18 +138,6 @@ def _open(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, 
         client.close()
         raise
     return client
-
-
-def _transports(endpoint: Endpoint) -> Callable[..., paramiko.Transport]:
-    """What makes a transport that asks first for the kinds of host keys that we can compare."""
-
-    def make(sock: socket.socket, **options: Any) -> paramiko.Transport:
-        transport = paramiko.Transport(sock, **options)
-        security = transport.get_security_options()
-        security.key_types = preferred(security.key_types, known_keys(endpoint))
-        return transport
-
-    return make
 
 
 def _connect(client: _Client, endpoint: Endpoint) -> Any:

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fnmatch
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import paramiko
 
 from ..errors import HostKeyError
 from ..prompts import ask
-from .endpoint import Endpoint, Way
+from ..text import printable
+from .endpoint import SSH_PORT, Endpoint, Way
+from .hostcerts import HostCertificate, shown_certificate
+from .patterns import is_host_listed
+from .revocations import check_not_revoked
 
+_AUTHORITY, _CERTIFICATE = "@cert-authority", "-cert-v01@"
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")  # what a key of type ssh-rsa signs with
 
 
@@ -37,8 +41,22 @@ def known_keys(endpoint: Endpoint) -> list[KnownKey]:
     if endpoint.host_key:
         kind, data = endpoint.host_key.split()[:2]
         return [KnownKey("", kind, base64.b64decode(data))]
-    way = endpoint.way or Way()
-    return [key for path in (*way.known_hosts, *way.global_known_hosts) for key in _read(path, endpoint.known_as)]
+    return _named(endpoint, endpoint.known_as)
+
+
+def _keys_without_port(endpoint: Endpoint) -> list[KnownKey]:
+    """What is known of a server by its name alone, which ssh, too, looks at where its port is not the usual one."""
+    is_usual = endpoint.port == SSH_PORT or endpoint.host_key or _way(endpoint).alias
+    return [] if is_usual else _named(endpoint, endpoint.host.lower())
+
+
+def _named(endpoint: Endpoint, name: str) -> list[KnownKey]:
+    way = _way(endpoint)
+    return [key for path in (*way.known_hosts, *way.global_known_hosts) for key in _read(path, name)]
+
+
+def _way(endpoint: Endpoint) -> Way:
+    return endpoint.way or Way()
 
 
 def _read(path: Path, name: str) -> Iterator[KnownKey]:
@@ -64,40 +82,90 @@ def _is_named(name: str, names: str) -> bool:
             return paramiko.HostKeys.hash_host(name, names) == names
         except (AssertionError, IndexError, binascii.Error):
             return False
-    patterns = [pattern.lower().replace("[", "[[]") for pattern in names.split(",")]
-    if any(fnmatch.fnmatchcase(name.lower(), pattern[1:]) for pattern in patterns if pattern.startswith("!")):
-        return False
-    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in patterns)
+    return is_host_listed(name, names)
 
 
-def preferred(offered: Iterable[str], known: list[KnownKey]) -> list[str]:
-    """The algorithms of `offered`, those first whose keys are known: the server then shows a key we can compare."""
+class Transport(paramiko.Transport):
+    """A connection that asks first for what we can compare; paramiko itself would ask for certificates last."""
+
+    known: Sequence[KnownKey] = ()
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The algorithms of host keys, in the order to ask for them in."""
+        return tuple(preferred(super().preferred_keys, self.known))
+
+
+def expecting(endpoint: Endpoint, sock: Any, **options: Any) -> Transport:
+    """A connection to the server that `endpoint` means."""
+    transport = Transport(sock, **options)
+    transport.known = [*known_keys(endpoint), *_keys_without_port(endpoint)]
+    return transport
+
+
+def preferred(offered: Iterable[str], known: Sequence[KnownKey]) -> list[str]:
+    """The algorithms of `offered`, those first whose keys are known: the server then shows a key we can compare.
+
+    Certificates come before all where an authority is known, and before the plain key of their kind where that is.
+    """
     kinds = {key.kind for key in known if not key.marker}
     algorithms = kinds | (set(_RSA) if "ssh-rsa" in kinds else set())
-    return sorted(offered, key=lambda algorithm: algorithm not in algorithms)
+    certified = any(key.marker == _AUTHORITY for key in known)
+
+    def rank(algorithm: str) -> int:
+        kind, certificate, _ = algorithm.partition(_CERTIFICATE)
+        return 0 if certificate and (certified or kind in algorithms) else 1 if kind in algorithms else 2
+
+    return sorted(offered, key=rank)
 
 
 def check_key(name: str, endpoint: Endpoint, key: paramiko.PKey, trust: bool = False) -> None:
     """Return only if this is the server's key; with `trust` the person may say that it is.
 
+    It is if known_hosts has the key, or an authority of it has signed the certificate that comes with the key.
+
     Raises:
         HostKeyError: it is revoked, has changed, or is unknown and stays so; with what to do.
     """
-    known, blob = known_keys(endpoint), key.asbytes()
-    if any(entry.marker == "@revoked" and entry.blob == blob for entry in known):
+    known, bare = known_keys(endpoint), _keys_without_port(endpoint)
+    certificate = shown_certificate(key, _way(endpoint).alias or endpoint.host.lower())
+    _check_not_revoked(name, endpoint, key, certificate, [*known, *bare])
+    if _is_vouched_for(key, certificate, known):
+        return
+    plain = [entry for entry in known if not entry.marker]
+    if plain:
+        raise HostKeyError(_changed(name, endpoint, key, plain), board=name)
+    if _is_vouched_for(key, certificate, bare):
+        return
+    if not trust:
+        raise HostKeyError(_unknown(name, endpoint, key, certificate, [*known, *bare]), board=name)
+    _ask_to_trust(name, endpoint, key)
+
+
+def _is_vouched_for(key: paramiko.PKey, certificate: HostCertificate | None, known: Sequence[KnownKey]) -> bool:
+    """Whether the key is known itself, or by a certificate of an authority that is."""
+    if any(not entry.marker and entry.blob == key.asbytes() for entry in known):
+        return True
+    if not certificate or certificate.fault or not certificate.authority:
+        return False
+    return any(entry.marker == _AUTHORITY and entry.blob == certificate.authority for entry in known)
+
+
+def _check_not_revoked(
+    name: str, endpoint: Endpoint, key: paramiko.PKey, certificate: HostCertificate | None, known: Sequence[KnownKey]
+) -> None:
+    """`HostKeyError` where the key, or the authority of its certificate, is one that must not be believed any more."""
+    blobs = [key.asbytes(), *([certificate.authority] if certificate else [])]
+    if any(entry.marker == "@revoked" and entry.blob in blobs for entry in known):
         raise HostKeyError(
             f"the host key of {endpoint.known_as} ({_shown(key)}) is REVOKED in known_hosts: the "
             "connection may be intercepted. Give the board a new key, or ask whoever wrote that line",
             board=name,
         )
-    plain = [entry for entry in known if not entry.marker]
-    if any(entry.blob == blob for entry in plain):
-        return
-    if plain:
-        raise HostKeyError(_changed(name, endpoint, key, plain), board=name)
-    if not trust:
-        raise HostKeyError(_unknown(name, endpoint, key, known), board=name)
-    _ask_to_trust(name, endpoint, key)
+    public = key.public_blob if certificate else None  # pyright: ignore[reportAttributeAccessIssue]
+    kind, blob = (public.key_type, public.key_blob) if public else (key.get_name(), key.asbytes())
+    for path in _way(endpoint).revoked:
+        check_not_revoked(path, f"{kind} {base64.b64encode(blob).decode()}", blobs, endpoint.known_as)
 
 
 def fingerprint(blob: bytes) -> str:
@@ -119,14 +187,25 @@ def _changed(name: str, endpoint: Endpoint, key: paramiko.PKey, expected: list[K
     )
 
 
-def _unknown(name: str, endpoint: Endpoint, key: paramiko.PKey, known: list[KnownKey]) -> str:
+def _unknown(
+    name: str, endpoint: Endpoint, key: paramiko.PKey, certificate: HostCertificate | None, known: Sequence[KnownKey]
+) -> str:
     by_hand = f"ssh -p {endpoint.port} {endpoint.user}@{endpoint.host} true"
-    certified = any(entry.marker == "@cert-authority" for entry in known)
     return (
         f"the host key of {endpoint.known_as} is not known ({_shown(key)})"
-        f"{'; Tonearm does not read host certificates' if certified else ''}. "
+        f"{_about_certificates(certificate, known)}. "
         f"To compare it and trust it: tonearm board trust {name} (or connect once by hand: {by_hand})"
     )
+
+
+def _about_certificates(certificate: HostCertificate | None, known: Sequence[KnownKey]) -> str:
+    """Why a certificate does not help, where one was to be expected, or is there."""
+    authorities = {entry.blob for entry in known if entry.marker == _AUTHORITY}
+    if certificate and (certificate.fault and (not certificate.authority or certificate.authority in authorities)):
+        return f"; its certificate {printable(certificate.fault)}"
+    if certificate:
+        return f"; known_hosts does not name the authority of its certificate ({fingerprint(certificate.authority)})"
+    return "; it shows no certificate, though known_hosts names an authority for it" if authorities else ""
 
 
 def _ask_to_trust(name: str, endpoint: Endpoint, key: paramiko.PKey) -> None:
@@ -149,7 +228,7 @@ def _ask_to_trust(name: str, endpoint: Endpoint, key: paramiko.PKey) -> None:
 
 def remember(endpoint: Endpoint, key: paramiko.PKey) -> Path:
     """Append the key to the person's first file of known hosts, made with its folder when missing: which file."""
-    way = endpoint.way or Way()
+    way = _way(endpoint)
     if not way.known_hosts:
         raise HostKeyError(f"~/.ssh/config keeps no host keys of {endpoint.known_as} (UserKnownHostsFile none)")
     path = way.known_hosts[0].expanduser()

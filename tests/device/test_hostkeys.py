@@ -127,7 +127,7 @@ def test_kinds_that_are_known_come_first_and_none_is_lost() -> None:
 
 def test_a_certificate_authority_is_no_key_and_a_remark_says_so(line: str) -> None:
     known_hosts().write_text(f"@cert-authority *.local {line}\n")
-    with pytest.raises(HostKeyError, match=r"is not known .*does not read host certificates"):
+    with pytest.raises(HostKeyError, match=r"is not known .*it shows no certificate, though known_hosts names an auth"):
         check_key("pi", PI, key_of(line))
 
 
