@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from .patterns import fits
 
-_INVALID = (ValueError, TypeError, AssertionError, OverflowError, UnsupportedAlgorithm, InvalidSignature)
+INVALID = (ValueError, TypeError, AssertionError, OverflowError, UnsupportedAlgorithm, InvalidSignature)
 _SHA2 = (b"rsa-sha2-256", b"rsa-sha2-512")
 
 
@@ -44,17 +44,18 @@ def shown_certificate(key: paramiko.PKey, host: str, now: float | None = None) -
     if blob is None:
         return None
     try:
-        certificate = _load(blob.key_blob)
-        authority = _blob(certificate.signature_key())
-        if _blob(certificate.public_key()) != key.asbytes():
+        certificate = read_certificate(blob.key_blob)
+        authority = key_blob(certificate.signature_key())
+        if key_blob(certificate.public_key()) != key.asbytes():
             return HostCertificate(authority, "is about another key")
         certificate.verify_cert_signature()
         return HostCertificate(authority, _fault(certificate, blob.key_blob, host, now or time.time()))
-    except _INVALID:
+    except INVALID:
         return HostCertificate(b"", "is damaged, forged, or signed in a way that Tonearm can't check")
 
 
-def _load(blob: bytes) -> SSHCertificate:
+def read_certificate(blob: bytes) -> SSHCertificate:
+    """A certificate, of which nothing is proven yet; raises one of `INVALID` where the bytes are none."""
     size = int.from_bytes(blob[:4], "big")
     found = load_ssh_public_identity(blob[4 : 4 + size] + b" " + base64.b64encode(blob))
     if not isinstance(found, SSHCertificate):
@@ -62,7 +63,8 @@ def _load(blob: bytes) -> SSHCertificate:
     return found
 
 
-def _blob(key: object) -> bytes:
+def key_blob(key: object) -> bytes:
+    """A public key as SSH sends it."""
     line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)  # type: ignore[attr-defined]
     return base64.b64decode(line.split()[1])
 

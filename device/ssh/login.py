@@ -1,32 +1,31 @@
-"""Being let in: keys, the agent's and those in files, then what the person types, never stored.
+"""Being let in: keys, the agent's and those in files, then what the person types.
 
 The order: keys that were named (from the agent where it holds them), the agent's others, ~/.ssh/id_*, keys that need a
-passphrase, and at last a password, if the server takes one.
+passphrase, and at last a password, if the server takes one; each with its certificates first. A server may want several
+of these one after the other. What is typed is kept in memory for as long as the command runs, so that connecting again
+asks nothing again, and never stored; an answer that no longer counts, such as a code for one time, is asked for anew.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import os
 import queue
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
-from paramiko.agent import AgentKey, AgentSSH
 from paramiko.auth_strategy import AuthStrategy, SourceResult
-from paramiko.pkey import UnknownKeyType
 
-from ..prompts import ask
+from ..prompts import answers, ask
 from .endpoint import Endpoint, Way
+from .identities import Agent, certificates, identity, is_locked, load_key, public_half, with_certificates
 
 TRIES = 3
+PERSON_SECONDS = 300  # for somebody to look for a code and type it
+_STEPS = 8  # that a server may ask for one after the other
 _USUAL = ("id_ed25519", "id_ecdsa", "id_rsa")
-_BAD_KEY = (ValueError, TypeError, OSError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType)
+_TYPED = ("password", "keyboard-interactive")
 
 
 class LockedError(paramiko.AuthenticationException):
@@ -41,6 +40,7 @@ class Login(AuthStrategy):
         self.endpoint, self.way = endpoint, endpoint.way or Way()
         self.built_in = endpoint.host_key is not None
         self.tried: list[str] = []
+        self.shown: set[bytes] = set()
         self.locked: list[str] = []
 
     def authenticate(self, transport: paramiko.Transport) -> list[SourceResult]:
@@ -50,13 +50,21 @@ class Login(AuthStrategy):
             paramiko.AuthenticationException: when it does not; with what was tried.
         """
         wanted = self._introduce(transport)
-        if "publickey" in wanted:
-            wanted = self._show_keys(transport, wanted)
-        if wanted and not self.built_in:
-            wanted = self._type(transport, wanted)
-        if wanted:
-            raise paramiko.AuthenticationException(f"it accepts {' or '.join(wanted)}; {self._said()}")
-        return []
+        for _ in range(_STEPS):
+            if not wanted:
+                return []
+            still = self._step(transport, wanted)
+            if still is None:
+                break
+            wanted = still
+        raise paramiko.AuthenticationException(f"it accepts {' or '.join(wanted)}; {self._said()}")
+
+    def _step(self, transport: paramiko.Transport, wanted: list[str]) -> list[str] | None:
+        """What the server still wants after one of the ways that it names; None where none of them does."""
+        still = self._show_keys(transport) if "publickey" in wanted else None
+        if still is None and not self.built_in and set(wanted) & set(_TYPED):
+            still = self._type(transport, wanted)
+        return still
 
     def _said(self) -> str:
         tried = f"tried {', '.join(self.tried)}" if self.tried else "there was no key to try"
@@ -71,85 +79,99 @@ class Login(AuthStrategy):
             return list(error.allowed_types)
         return []
 
-    def _show_keys(self, transport: paramiko.Transport, wanted: list[str]) -> list[str]:
-        """Try one key after the other: what the server still wants."""
-        with contextlib.closing(_Agent("none" if self.built_in else self.way.agent)) as agent:
+    def _show_keys(self, transport: paramiko.Transport) -> list[str] | None:
+        """Try one key after the other, none twice: what the server still wants once it takes one, else None."""
+        with contextlib.closing(Agent("none" if self.built_in else self.way.agent)) as agent:
             for label, key in self._keys(agent):
+                if identity(key) in self.shown:
+                    continue
+                self.shown.add(identity(key))
                 self.tried.append(label)
                 still = self._attempt(transport, lambda key=key: transport.auth_publickey(self.endpoint.user, key))
                 if still is not None:
                     return still
-        return wanted
+        return None
 
-    def _keys(self, agent: _Agent) -> Iterator[tuple[str, paramiko.PKey]]:
+    def _keys(self, agent: Agent) -> Iterator[tuple[str, paramiko.PKey]]:
         """All keys in their order, each with what to call it; a passphrase is asked for only when nothing else fits."""
         held = agent.keys_by_blob()
         named = [*([self.endpoint.key_file] if self.endpoint.key_file else []), *(self.way.identities or ())]
+        is_usual = self.way.identities is None and not self.endpoint.key_file and not self.built_in
+        usual = [Path("~/.ssh", name).expanduser() for name in _USUAL] if is_usual else []
+        found = certificates(self.way.certificates, [*named, *usual])
         for path in named:
-            key = held.pop(_public(path), None) or _load(path)
+            key = held.pop(public_half(path), None) or load_key(path)
             if key:
-                yield str(path), key
-        if not self.way.identities_only:
-            yield from ((f"the agent's {key.comment or key.name}", key) for key in held.values())
-        usual = [] if named or self.built_in else [Path("~/.ssh", name).expanduser() for name in _USUAL]
-        yield from ((str(path), key) for path in usual if (key := _load(path)))
-        for path in filter(_is_locked, [*named, *usual]):
-            if str(path) not in self.tried:
-                yield from self._unlock(path)
+                yield from with_certificates(str(path), key, found)
+        theirs = {blob for path in usual if (blob := public_half(path))}
+        theirs |= {blob.key_blob for pairs in found.values() for _, blob in pairs}
+        for blob, key in held.items():
+            if not self.way.identities_only or blob in theirs:
+                label = f"the agent's {key.comment or key.name}"
+                yield from [(label, key)] if key.public_blob else with_certificates(label, key, found)
+        for path in usual:
+            if key := load_key(path):
+                yield from with_certificates(str(path), key, found)
+        for path in filter(is_locked, [*named, *usual]):
+            if str(path) not in self.tried and public_half(path) not in self.shown:
+                for key in self._unlock(path):
+                    yield from with_certificates(str(path), key, found)
 
-    def _unlock(self, path: Path) -> Iterator[tuple[str, paramiko.PKey]]:
+    def _unlock(self, path: Path) -> Iterator[paramiko.PKey]:
         """The key in that file, if the person knows its passphrase; an empty answer passes it over."""
-        self.locked.append(str(path))
-        for _ in range(0 if self.built_in else TRIES):
-            passphrase = ask(f"Passphrase of {path} (Enter to skip this key): ", True)
+        if str(path) not in self.locked:
+            self.locked.append(str(path))
+        for attempt in range(0 if self.built_in else TRIES):
+            passphrase = _typed(path, f"Passphrase of {path} (Enter to skip this key): ", True, attempt > 0)
             if not passphrase:
                 return
-            key = _load(path, passphrase)
+            key = load_key(path, passphrase)
             if key:
                 self.locked.remove(str(path))
-                yield str(path), key
+                yield key
                 return
 
-    def _type(self, transport: paramiko.Transport, wanted: list[str]) -> list[str]:
-        """Ask for a password as often as is usual: what the server still wants."""
-        if not set(wanted) & {"password", "keyboard-interactive"}:
-            return wanted
+    def _type(self, transport: paramiko.Transport, wanted: list[str]) -> list[str] | None:
+        """Ask for a password as often as is usual: what the server still wants once it takes one, else None."""
         typed = self._password if "password" in wanted else self._interactive
-        for _ in range(TRIES):
-            still = self._attempt(transport, lambda: typed(transport))
+        for attempt in range(TRIES):
+            still = self._attempt(transport, lambda again=attempt > 0: typed(transport, again))
             if still is not None:
                 return still
-        return wanted
+        return None
 
-    def _password(self, transport: paramiko.Transport) -> list[str]:
-        password = self._ask(f"Password of {self.endpoint.user}@{self.endpoint.host}: ", secret=True)
+    def _password(self, transport: paramiko.Transport, again: bool) -> list[str]:
+        password = self._ask(f"Password of {self.endpoint.user}@{self.endpoint.host}: ", True, again)
         return transport.auth_password(self.endpoint.user, password, fallback=False)
 
-    def _interactive(self, transport: paramiko.Transport) -> list[str]:
+    def _interactive(self, transport: paramiko.Transport, again: bool) -> list[str]:
         """Answer the server's own questions, here: paramiko wants the answers in a thread that Ctrl-C can't reach."""
         questions: queue.Queue[list[tuple[str, bool]] | None] = queue.Queue()
-        answers: queue.Queue[list[str]] = queue.Queue()
+        replies: queue.Queue[list[str]] = queue.Queue()
 
         def hand_over(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
-            questions.put(prompts)
-            return answers.get()
+            questions.put(_introduced([title, instructions], prompts))
+            return replies.get()
 
-        where = f"{self.endpoint.user}@{self.endpoint.host}"
+        where, usual = f"{self.endpoint.user}@{self.endpoint.host}", transport.auth_timeout
+        transport.auth_timeout = PERSON_SECONDS
         with ThreadPoolExecutor(1) as pool:
             result = pool.submit(transport.auth_interactive, self.endpoint.user, hand_over)
             result.add_done_callback(lambda _: questions.put(None))
             try:
                 while (prompts := questions.get()) is not None:
-                    answers.put([self._ask(f"{where}: {text}", secret=not echo) for text, echo in prompts])
+                    replies.put([self._ask(f"{where}: {text}", not echo, again) for text, echo in prompts])
             except BaseException:
                 with contextlib.suppress(OSError):
                     transport.close()
-                answers.put([])
+                replies.put([])
                 raise
+            finally:
+                transport.auth_timeout = usual
             return result.result()
 
-    def _ask(self, question: str, secret: bool) -> str:
-        answer = ask(question, secret)
+    def _ask(self, question: str, secret: bool, again: bool) -> str:
+        answer = _typed((self.endpoint.user, self.endpoint.place), question, secret, again)
         if answer is None:
             raise LockedError(f"it asks for a password, and there is no terminal to type it on; {self._said()}")
         return answer
@@ -169,53 +191,20 @@ class Login(AuthStrategy):
             ) from error
 
 
-def _load(path: Path, passphrase: str | None = None) -> paramiko.PKey | None:
-    """The private key in that file with its certificate, if there is one that this passphrase opens."""
-    try:
-        return paramiko.PKey.from_path(path, passphrase.encode() if passphrase else None)  # type: ignore[arg-type]
-    except _BAD_KEY:
-        return None
+def _introduced(texts: list[str], prompts: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
+    """The questions, the first of them after what the server says about them all."""
+    said = [text.strip() for text in texts if text.strip()]
+    if not said or not prompts:
+        return prompts
+    return [("\n".join([*said, prompts[0][0]]), prompts[0][1]), *prompts[1:]]
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether the file is a private key that needs a passphrase."""
-    try:
-        paramiko.PKey.from_path(path)
-    except TypeError:  # so says cryptography
-        return True
-    except _BAD_KEY:
-        pass
-    return False
-
-
-def _public(path: Path) -> bytes:
-    """The public half of a key, from the file beside it (or that file itself); nothing when there is none."""
-    beside = path if path.suffix == ".pub" else path.with_name(path.name + ".pub")
-    try:
-        return base64.b64decode(beside.read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return b""
-
-
-class _Agent(AgentSSH):
-    """The keys of the agent that listens on a socket; none when it does not."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        path = os.environ.get(name, "") if name == Way.agent else name
-        if path in ("", "none"):
-            return
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(path)
-            self._connect(connection)  # pyright: ignore[reportAttributeAccessIssue]
-        except (OSError, paramiko.SSHException):
-            connection.close()
-
-    def keys_by_blob(self) -> dict[bytes, AgentKey]:
-        """Its keys by their public half; those of kinds that paramiko can't use left out."""
-        return {key.blob: key for key in self.get_keys() if key.inner_key}  # pyright: ignore[reportAttributeAccessIssue]
-
-    def close(self) -> None:
-        """Hang up."""
-        self._close()  # pyright: ignore[reportAttributeAccessIssue]
+def _typed(about: object, question: str, secret: bool, again: bool) -> str | None:
+    """The person's answer, which counts once more when the same is asked about the same thing, unless `again`."""
+    known = answers()
+    if again or (about, question) not in known:
+        answer = ask(question, secret)
+        if answer is None:
+            return None
+        known[about, question] = answer
+    return known[about, question]

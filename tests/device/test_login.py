@@ -6,7 +6,8 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import paramiko
@@ -24,6 +25,7 @@ from terminals import on_terminal
 from tonearm.device.boardsfile import boards_file
 from tonearm.device.errors import UnreachableError
 from tonearm.device.prompts import answering, ask
+from tonearm.device.ssh import client
 from tonearm.device.ssh.client import open_client
 from tonearm.device.ssh.endpoint import Endpoint, Way
 from tonearm.device.ssh.keys import ensure_key
@@ -61,13 +63,47 @@ class Door(paramiko.ServerInterface):
         return AUTH_SUCCESSFUL if responses == [PHRASE, "red"] else AUTH_FAILED
 
 
+class Steps(Door):
+    """Wants one way after the other; its questions come in two rounds, of which the second is for a code."""
+
+    def __init__(self, *steps: str, key: str = "", code: str = "123456") -> None:
+        super().__init__(steps[0], key)
+        self.steps, self.code, self.round = list(steps), code, 0
+
+    def passed(self) -> int:
+        self.steps.pop(0)
+        self.ways = self.steps[0] if self.steps else ""
+        return AUTH_PARTIALLY_SUCCESSFUL if self.steps else AUTH_SUCCESSFUL
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        fits = super().check_auth_publickey(username, key) == AUTH_SUCCESSFUL and self.ways == "publickey"
+        return self.passed() if fits else AUTH_FAILED
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        return self.passed() if super().check_auth_password(username, password) == AUTH_SUCCESSFUL else AUTH_FAILED
+
+    def check_auth_interactive(self, username: str, submethods: str) -> InteractiveQuery:
+        self.round = 1
+        return InteractiveQuery("", "", ("Password: ", False))
+
+    def check_auth_interactive_response(self, responses: list[str]) -> InteractiveQuery | int:  # pyright: ignore
+        self.round += 1
+        if self.round == 2:
+            self.first = responses
+            return InteractiveQuery("Two factors", "Look at your device.\n", ("Code: ", True), ("Word: ", False))
+        if self.round == 3:
+            self.second = responses
+            return InteractiveQuery("", "Thank you.")  # no question at all, as PAM does it
+        return self.passed() if (self.first, self.second) == ([PHRASE], [self.code, PHRASE]) else AUTH_FAILED
+
+
 @contextlib.contextmanager
-def server(folder: Path, door: Door) -> Iterator[Endpoint]:
-    """A real SSH server that opens the door, for a person without any key."""
+def server(folder: Path, *doors: Door) -> Iterator[Endpoint]:
+    """A real SSH server that opens one door for each connection, for a person without any key."""
     host_key = ensure_key(folder / "host_key")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        thread = threading.Thread(target=answer, args=(listener, folder / "host_key", door), daemon=True)
+        thread = threading.Thread(target=answer, args=(listener, folder / "host_key", doors), daemon=True)
         thread.start()
         known = Path("~/.ssh/known_hosts").expanduser()
         known.parent.mkdir(exist_ok=True)
@@ -75,13 +111,14 @@ def server(folder: Path, door: Door) -> Iterator[Endpoint]:
         yield Endpoint("127.0.0.1", port, "kim", None, None, Way(agent="none"))
 
 
-def answer(listener: socket.socket, host_key: Path, door: Door) -> None:
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        client, _ = listener.accept()
-        transport = paramiko.Transport(client)
-        transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(host_key)))
-        transport.start_server(threading.Event(), door)
-        transport.join()
+def answer(listener: socket.socket, host_key: Path, doors: Sequence[Door]) -> None:
+    for door in doors:
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            client, _ = listener.accept()
+            transport = paramiko.Transport(client)
+            transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(host_key)))
+            transport.start_server(threading.Event(), door)
+            transport.join()
 
 
 class Person:
@@ -155,6 +192,75 @@ def test_a_key_and_a_password_are_given_where_both_are_wanted(tmp_path: Path) ->
     key = ensure_key(Path("~/.ssh/id_ed25519").expanduser())
     with server(tmp_path, Door("publickey", key, both=True)) as there:
         assert len(enter(there, PHRASE).asked) == 1
+
+
+KIM = "kim@127.0.0.1: "
+ROUNDS = [
+    (f"{KIM}Password: ", True),
+    (f"{KIM}Two factors\nLook at your device.\nCode: ", False),
+    (f"{KIM}Word: ", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "asked"),
+    [
+        (("keyboard-interactive",), ROUNDS),
+        (("publickey", "keyboard-interactive"), ROUNDS),
+        (("keyboard-interactive", "publickey"), ROUNDS),
+        (("publickey", "password"), [("Password of kim@127.0.0.1: ", True)]),
+        (("password", "keyboard-interactive"), [("Password of kim@127.0.0.1: ", True), *ROUNDS]),
+        (("password", "publickey"), [("Password of kim@127.0.0.1: ", True)]),
+    ],
+)
+def test_several_factors_are_given_one_after_the_other(
+    tmp_path: Path, steps: Sequence[str], asked: list[tuple[str, bool]]
+) -> None:
+    key = ensure_key(Path("~/.ssh/id_ed25519").expanduser())
+    answers = [PHRASE if secret else "123456" for _, secret in asked]
+    with server(tmp_path, Steps(*steps, key=key)) as there:
+        assert enter(there, *answers).asked == asked
+
+
+def test_a_factor_that_nobody_has_ends_the_login_with_what_is_wanted(tmp_path: Path) -> None:
+    with (
+        server(tmp_path, Steps("password", "publickey")) as there,
+        pytest.raises(UnreachableError, match="it accepts publickey; there was no key to try"),
+    ):
+        enter(there, PHRASE)
+
+
+def test_connecting_again_asks_nothing_again_but_for_what_counts_once(tmp_path: Path) -> None:
+    person = Person(PHRASE, "123456", PHRASE, PHRASE, "654321", PHRASE)
+    doors = [Steps("keyboard-interactive"), Steps("keyboard-interactive"), Steps("keyboard-interactive", code="654321")]
+    with server(tmp_path, *doors) as there, answering(person):
+        for number in (3, 3, 6):
+            open_client("pi", there).close()
+            assert len(person.asked) == number
+    with server(tmp_path, Door("password")) as there, answering(Person("x", "y", PHRASE)) as _:
+        open_client("pi", there).close()  # another command knows nothing of it
+
+
+def test_a_passphrase_is_typed_once_for_several_connections(tmp_path: Path) -> None:
+    path = Path("~/.ssh/id_ed25519").expanduser()
+    door, person = Door("publickey", locked_key(path)), Person("wrong", PHRASE)
+    with server(tmp_path, door, door) as there, answering(person):
+        for _ in range(2):
+            open_client("pi", there).close()
+    assert len(person.asked) == 2
+
+
+def test_a_person_may_take_longer_to_type_than_a_board_to_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.5)
+
+    def slow(question: str, secret: bool) -> str:
+        time.sleep(0.7)
+        return PHRASE if secret else "123456"
+
+    with server(tmp_path, Steps("keyboard-interactive")) as there, answering(slow):
+        open_client("pi", there).close()
 
 
 def test_a_passphrase_is_asked_for_until_it_opens_the_key(tmp_path: Path) -> None:
