@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.progress import Progress, unwatched
-from .boardsfile import boards_file, read_boards
+from .boardsfile import boards_file, jump_of, read_boards, target_of
 from .descriptor import BUILT_IN, LOOPBACK, VIRTUAL, descriptor
 from .errors import UnknownBoardError
 from .loopback import loopback_folder, serve
 from .ssh.config import find_way, is_host
 from .ssh.connection import Connection
-from .ssh.endpoint import Endpoint, Target
+from .ssh.endpoint import Endpoint
+from .ssh.tokens import at_home
 from .virtual import start
 
 
@@ -33,8 +34,8 @@ def find_endpoint(name: str) -> Endpoint:
 
 def endpoint_of(entry: dict[str, Any], names: bool = True) -> Endpoint:
     """Where the board of an entry of boards.toml is; with `names` false, without looking anything up in the network."""
-    found = find_way(Target(entry.get("user"), entry["host"], entry.get("port")), entry.get("jump"), names)
-    return replace(found, key_file=Path(entry["key"]).expanduser()) if "key" in entry else found
+    found = find_way(target_of(entry), jump_of(entry), names)
+    return replace(found, key_file=Path(at_home(entry["key"]))) if "key" in entry else found
 
 
 @contextlib.contextmanager

@@ -13,10 +13,16 @@ from typing import Any
 import platformdirs
 
 from .descriptor import descriptor
-from .errors import UnknownBoardError
-from .ssh.endpoint import check_host, check_port, check_user, parse_target
+from .errors import BoardError, UnknownBoardError
+from .ssh.endpoint import Target, check_port, check_user, parse_target
 
-_OPTIONAL = {"user": str, "port": int, "key": str, "jump": str}
+_KEYS = {  # with what to write
+    "host": 'host = "ADDRESS"',
+    "user": 'user = "pi"',
+    "port": "port = 22",
+    "key": 'key = "~/.ssh/id_ed25519"',
+    "jump": 'jump = "kim@lab:2222"',
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEADER = re.compile(r"\s*\[")
 _REMARK = re.compile(r"\s*(#.*)?")
@@ -90,10 +96,12 @@ def remove_entry(name: str) -> None:
 def _text() -> str:
     path = boards_file()
     try:
-        return path.read_bytes().decode()
+        return path.read_bytes().decode("utf-8-sig")  # some editors put a mark before the text
     except FileNotFoundError:
         return ""
-    except (UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise UnknownBoardError(f"{path} is not text in UTF-8: save it as such") from error
+    except OSError as error:
         raise UnknownBoardError(f"{path}: {error}") from error
 
 
@@ -140,25 +148,52 @@ def _parse(text: str) -> dict[str, dict[str, Any]]:
 
 
 def check_entry(where: str, name: str, entry: Any) -> None:
-    """`UnknownBoardError` or `BoardError`, which begin with `where`, unless `entry` can be a board of that name."""
+    """`UnknownBoardError`, which begins with `where` and says what to write, unless `entry` can be that board."""
     if descriptor(name).is_built_in:
         raise UnknownBoardError(f"{where} is the name of a built-in board; call yours something else")
-    if not isinstance(entry, dict) or not isinstance(entry.get("host"), str):
-        raise UnknownBoardError(f'{where} needs host = "..."')
-    unknown = sorted(set(entry) - {"host", *_OPTIONAL})
+    if not isinstance(entry, dict):
+        raise UnknownBoardError(f'{where} is no board: write [{_key(name)}] on a line, and host = "ADDRESS" below it')
+    unknown = sorted(set(entry) - set(_KEYS))
     if unknown:
-        raise UnknownBoardError(f"{where}: unknown key {unknown[0]}; the keys are host, {', '.join(_OPTIONAL)}")
-    wrong = [key for key, kind in _OPTIONAL.items() if key in entry and type(entry[key]) is not kind]
-    if wrong:
-        raise UnknownBoardError(f"{where} has a {wrong[0]} that is not {_OPTIONAL[wrong[0]].__name__}")
-    _check_values(where, entry)
+        raise UnknownBoardError(f"{where}: unknown key {unknown[0]}; the keys are {', '.join(_KEYS)}")
+    if "host" not in entry:
+        raise UnknownBoardError(f"{where} needs {_KEYS['host']}")
+    for key, value in entry.items():
+        if not _can_be(key, value):
+            raise UnknownBoardError(f"{where}: {key} can't be {json.dumps(value, default=str)}; write {_KEYS[key]}")
+    try:
+        target_of(entry)
+        for jump in (jump_of(entry) or "").split(",") if "jump" in entry else ():
+            parse_target(jump.strip())
+    except BoardError as error:
+        raise UnknownBoardError(f"{where}: {error}") from error
 
 
-def _check_values(where: str, entry: dict[str, Any]) -> None:
-    check_host(entry["host"], where)
-    if "user" in entry:
-        check_user(entry["user"], where)
-    if "port" in entry:
-        check_port(entry["port"], where)
-    for jump in entry["jump"].split(",") if "jump" in entry else ():
-        parse_target(jump.strip())
+def _can_be(key: str, value: Any) -> bool:
+    """Whether a value is of a kind whose meaning is plain; whether it is right is another question."""
+    if key == "port":
+        return type(value) is int or (isinstance(value, str) and value.strip().isdecimal())
+    if key == "jump" and isinstance(value, list):
+        return bool(value) and all(isinstance(part, str) for part in value)
+    return isinstance(value, str) and value.strip() != ""
+
+
+def target_of(entry: dict[str, Any]) -> Target:
+    """Where a board is: `host` may be anything that a target can be, `ssh://kim@[fe80::1]:22` for one.
+
+    Raises:
+        BoardError: there is no such host, user or port, or one of them is said twice, differently.
+    """
+    said = parse_target(entry["host"].strip())
+    user = check_user(entry["user"].strip(), "user") if "user" in entry else None
+    port = check_port(int(entry["port"]), "port") if "port" in entry else None
+    for key, inside, beside in (("user", said.user, user), ("port", said.port, port)):
+        if None not in (inside, beside) and inside != beside:
+            raise BoardError(f"host says {key} {inside}, and {key} is {beside}: leave one of them out")
+    return Target(said.user or user, said.host, said.port or port)
+
+
+def jump_of(entry: dict[str, Any]) -> str | None:
+    """The jump hosts, as ProxyJump has them."""
+    jump = entry.get("jump")
+    return ",".join(jump) if isinstance(jump, list) else jump

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def parse_target(text: str) -> Target:
     bracketed = re.fullmatch(r"\[([^\]]+)\](?::(.*))?", place)
     if bracketed:
         host, port = bracketed.groups()
-    elif place.count(":") == 1:
+    elif place.count(":") == 1 and "/" not in place:
         host, port = place.split(":")
     else:  # a bare IPv6 address has more colons, and no port
         host, port = place, None
@@ -100,9 +101,17 @@ def parse_target(text: str) -> Target:
 
 def check_host(host: str, where: str) -> str:
     """`host`, if it can be a host's name or address; `BoardError`, which begins with `where`, otherwise."""
-    if not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host) or (":" in host and not _is_ipv6(host)):
         raise BoardError(f"{where!r}: {host!r} is not a host name or address; write [USER@]HOST[:PORT]")
     return host
+
+
+def _is_ipv6(host: str) -> bool:
+    """Whether it is an address, with or without the interface that it is reached by."""
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def check_user(user: str, where: str) -> str:

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tonearm.device.boardsfile import add_entry, boards_file, read_boards, remove_entry, without_entry
+from tonearm.device.boards import find_endpoint
+from tonearm.device.boardsfile import (
+    add_entry,
+    boards_file,
+    jump_of,
+    read_boards,
+    remove_entry,
+    target_of,
+    without_entry,
+)
 from tonearm.device.errors import BoardError, UnknownBoardError
 from tonearm.device.ssh.config import find_way, ssh_hosts
 from tonearm.device.ssh.endpoint import Target, parse_target
@@ -123,6 +132,78 @@ def test_a_target_is_read_as_ssh_reads_it(text: str, target: Target) -> None:
 def test_what_is_no_target_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(BoardError, match=r"write \[USER@\]HOST|not a port"):
         parse_target(text)
+
+
+@pytest.mark.parametrize(
+    ("lines", "target"),
+    [
+        ('host = "10.0.0.7:2222"', Target(None, "10.0.0.7", 2222)),
+        ('host = "kim@pi.local"', Target("kim", "pi.local", None)),
+        ('host = "ssh://kim@[fe80::1%eth0]:2222/"', Target("kim", "fe80::1%eth0", 2222)),
+        ('host = "[fe80::1]"\nport = 2222', Target(None, "fe80::1", 2222)),
+        ('host = "fe80::1"', Target(None, "fe80::1", None)),
+        ('host = " pi "\nuser = "kim "\nport = " 2222"', Target("kim", "pi", 2222)),
+        ('host = "kim@pi:2222"\nuser = "kim"\nport = 2222', Target("kim", "pi", 2222)),
+    ],
+)
+def test_an_entry_means_what_it_plainly_says(lines: str, target: Target) -> None:
+    boards_file().parent.mkdir(parents=True, exist_ok=True)
+    boards_file().write_text(f"[pi]\r\n{lines}\r\n", encoding="utf-8-sig", newline="")
+    assert target_of(read_boards()["pi"]) == target
+    found = find_endpoint("pi")
+    assert (found.host, found.port) == (target.host, target.port or 22)
+    add_entry("other", {"host": "other"})
+    remove_entry("other")
+    assert target_of(read_boards()["pi"]) == target
+
+
+def test_jump_hosts_may_be_a_list() -> None:
+    write('[pi]\nhost = "pi"\njump = ["a", "kim@b:23"]\n')
+    assert jump_of(read_boards()["pi"]) == "a,kim@b:23"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('host = "pi:22"\nport = 23', "host says port 22, and port is 23: leave one of them out"),
+        ('host = "kim@pi"\nuser = "root"', "host says user kim, and user is root"),
+        ("host = 7", r'host can\'t be 7; write host = "ADDRESS"'),
+        ('host = ["pi"]', r'host can\'t be \["pi"\]; write host'),
+        ('host = "pi"\nport = "ssh"', r'port can\'t be "ssh"; write port = 22'),
+        ('host = "pi"\nport = true', "port can't be true; write port = 22"),
+        ('host = "pi"\nport = 2026-01-01', 'port can\'t be "2026-01-01"; write port = 22'),
+        ('host = "pi"\nport = 65536', "65536 is not a port"),
+        ('host = "pi"\nport = "99999"', "99999 is not a port"),
+        ('host = "pi"\nuser = 7', 'user can\'t be 7; write user = "pi"'),
+        ('host = "pi"\nkey = ["a"]', 'key can\'t be .*write key = "~/.ssh/id_ed25519"'),
+        ('host = "pi"\nkey = ""', "key can't be"),
+        ('host = "pi"\njump = []', 'jump can\'t be .*write jump = "kim@lab:2222"'),
+        ('host = "pi"\njump = "a,,b"', r"'' is not a host name .*write \[USER@\]HOST"),
+        ('hostname = "pi"', "unknown key hostname; the keys are host, user, port, key, jump"),
+        ('user = "pi"', 'needs host = "ADDRESS"'),
+        ('host = "http://pi"', r"'http://pi' is not a host name or address; write \[USER@\]HOST"),
+        ('host = "10.0.0.7:22:23"', "is not a host name or address"),
+    ],
+)
+def test_an_entry_that_is_not_plain_is_refused_with_what_to_write(lines: str, said: str) -> None:
+    write(f"[pi]\n{lines}\n")
+    with pytest.raises(UnknownBoardError, match=rf"boards.toml: \[pi\].*{said}"):
+        read_boards()
+
+
+@pytest.mark.parametrize("text", ['pi = "raspberrypi.local"\n', '[[pi]]\nhost = "a"\n'])
+def test_what_is_no_table_is_told_how_to_be_one(text: str) -> None:
+    write(text)
+    with pytest.raises(
+        UnknownBoardError, match=r'\[pi\] is no board: write \[pi\] on a line, and host = "ADDRESS" below'
+    ):
+        read_boards()
+
+
+def test_a_port_within_hostname_is_no_address_either() -> None:
+    ssh_config("Host pi\n  HostName 10.0.0.7:2222\n")
+    with pytest.raises(BoardError, match=r"'10.0.0.7:2222' is not a host name or address"):
+        find_way(Target(None, "pi", None))
 
 
 def test_included_files_count_where_they_are_included() -> None:
