@@ -78,7 +78,7 @@ def _find(target: Target, jump: str | None, names: bool, depth: int) -> Endpoint
 
 def _port(found: Lookup) -> int:
     text = found.text("port", str(SSH_PORT))
-    if re.fullmatch(r"[0-9]{1,9}", text):
+    if re.fullmatch(r"\s*\+?[0-9]{1,9}", text):
         return check_port(int(text), found.where.get("port", ""))
     try:
         return socket.getservbyname(text, "tcp")
@@ -145,7 +145,7 @@ def _seconds(found: Lookup) -> int:
     text = found.text("connecttimeout", "none")
     if text == "none":
         return 0
-    parts = re.findall(r"([0-9]{1,9})([smhdw]?)", text.lower())
+    parts = re.findall(r"(\s*\+?[0-9]{1,9})([smhdw]?)", text.lower())
     if "".join(map("".join, parts)) != text.lower() or any(not unit for _, unit in parts[:-1]):
         raise BoardError(f"{found.where['connecttimeout']}: ConnectTimeout is {text!r}; write seconds, or 1m30s")
     return sum(int(count) * _UNITS[unit] for count, unit in parts)

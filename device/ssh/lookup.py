@@ -66,13 +66,13 @@ class Lookup:
         self.where = dict.fromkeys(said, f"{asked!r}")
         self.is_named = False
         """Whether a `Host` line is about it, apart from those for all hosts."""
-        self._active, self._final, self._again = active, False, False
+        self._active, self._found, self._final, self._again = active, False, False, False
         if not active:
             self.options["canonicalizehostname"] = ["no"]
         self._read_all()
-        self.host = canonical(self._hostname(), self.options)
+        self.host, self._found = canonical(self._hostname(), self.options), True
         if self._again or self.text("canonicalizehostname", "no").lower() not in ("no", "false"):
-            self.options["hostname"], self._final = [self.host], True
+            self._final = True
             self._read_all()
 
     def text(self, key: str, usual: str = "") -> str:
@@ -89,7 +89,7 @@ class Lookup:
         return said | {"k": alias, "n": self.asked, "p": port, "r": user, "u": me(), "i": str(os.getuid()), "j": jump}
 
     def _hostname(self) -> str:
-        if self._final or "hostname" not in self.options:
+        if self._found or "hostname" not in self.options:
             return self.host
         return expand(self.text("hostname"), {"h": self.host}, self.where["hostname"], environment=False)
 
@@ -150,7 +150,7 @@ class Lookup:
             values = self.options.get(key, [])
             new = [word for word in _values(line, key) if word not in values]
             self._set(key, [*values, *new], line.where)
-        elif key in _ONE | _SEVERAL and key not in self.options:
+        elif key in _ONE | _SEVERAL and key not in self.options and _values(line, key):
             self._set(key, _values(line, key), line.where)
 
     def _may_be(self, key: str) -> bool:
@@ -175,7 +175,7 @@ def _values(line: Line, key: str) -> list[str]:
     words = line.words
     if words is None:
         raise BoardError(f"{line.where}: a quote is not closed")
-    if not all(words) or not words or (key in _ONE and len(words) > 1):
+    if not all(words) or (key in _ONE and len(words) != 1):
         raise BoardError(f"{line.where}: {line.keyword} takes {'one value' if key in _ONE else 'values'}; quote spaces")
     return list(words)
 

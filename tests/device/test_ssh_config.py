@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fuzz_ssh import OUTCOMES, SAME, fuzz, table
 from ssh_answers import SSH, WRAPPER, ask_ssh, differences, read_ourselves
 from ssh_configs import CONFIGS, Config
 from tonearm.device.errors import BoardError
@@ -204,3 +205,13 @@ def test_tokens_reach_jump_hosts_commands_and_the_user() -> None:
     assert jumped and (jumped.hops[0].user, jumped.hops[0].host) == ("k-pi", "pi.gate")
     through = way("bela").way
     assert through and through.command == "nc bela 22 kim bela bela %"
+
+
+@with_ssh
+def test_no_mutant_does_worse_than_be_refused(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "box").mkdir()
+    counts = fuzz(tmp_path / "box", 150, 0, said.append)
+    assert said == [], table(counts)
+    by_outcome = {outcome: sum(n for (_, found), n in counts.items() if found == outcome) for outcome in OUTCOMES}
+    assert sum(by_outcome.values()) == 150 and by_outcome[SAME] > 50

@@ -41,6 +41,7 @@ CONFIGS = (
     Config("tabs and a form feed", "Host\tpi\n\tPort\t14\f\n"),
     Config("no line end", "Host pi\n  Port 15"),
     Config("a port by its name", "Host pi\n  Port ssh\n"),
+    Config("a port with a sign", 'Host pi\n  Port " +22"\n  ConnectTimeout " +1m"\n'),
     Config("%h", "Host pi\n  HostName %h.local\n"),
     Config("%%", "Host pi\n  HostName fe80::1%%eth0\n"),
     Config("names in capitals", "Host pi\n  HostName PI.Local\n"),
@@ -66,7 +67,7 @@ CONFIGS = (
     Config("Match exec in words", 'Match host pi exec "test %n = pi -a %h = pi"\n  Port 34\n'),
     Config("Match exec fails", 'Match exec "exit 3"\n  Port 34\nMatch !exec "exit 3"\n  User kim\n'),
     Config("Match exec and tokens", 'Match exec "test %p%r%L = 22{me}$(hostname -s)"\n  Port 35\n'),
-    Config("Match exec after what fails", 'Match host bela exec "kill $PPID"\n  Port 35\n'),
+    Config("Match exec after what fails", "Match host bela exec true\n  Port 35\n"),
     Config("Match final", "Host pi\n  HostName 10.0.0.7\nMatch final host 10.0.0.7\n  Port 36\n"),
     Config("Match final all", "Match final all\n  Port 37\n"),
     Config(
@@ -115,6 +116,8 @@ CONFIGS = (
         "Host pi\n  IdentityFile ~/a\n  IdentityFile ~/b\nHost *\n  IdentityFile ~/a\n  IdentityFile ~/c\n",
     ),
     Config("keys twice by a second pass", "IdentityFile ~/a\nMatch final\n  IdentityFile ~/b\n"),
+    Config("tokens after HostName", "Host pi\n  HostName %h.local\n  UserKnownHostsFile ~/%h\n  IdentityFile ~/%h\n"),
+    Config("HostName of the last pass", "Host pi\n  User kim\nMatch final\n  HostName other\n  Port 61\n"),
     Config("no keys", "Host pi\n  IdentityFile none\n"),
     Config(
         "keys by tokens", "Host pi\n  User kim\n  Port 56\n  HostName x\n  IdentityFile %d/.ssh/%h-%n-%p-%r-%u-%i-%%\n"
