@@ -5,7 +5,7 @@ Until the last step the board runs what it ran before; a cut cable at any moment
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..runtime.runner import FORMAT
 from .errors import AgentError, NoSpaceError
 from .proof import Parity, judged
 from .runtimes.provision import Site, push_tree
-from .ssh.connection import Connection, Sent, Upload
+from .ssh.connection import NO_FILES, Connection, Sent, Upload
 from .text import printable
 
 TASK_SECONDS = 900
@@ -129,11 +129,13 @@ def run_task(
     release: Release,
     request: dict[str, Any],
     uploads: list[Upload] | None = None,
-    fetch: list[str] | None = None,
+    fetch: Mapping[str, int] = NO_FILES,
     deadline: float = TASK_SECONDS,
     on_progress: Sent = lambda done, total: None,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Run the runner in a fresh process on the board: its record, and the files it wrote, by name.
+
+    `fetch` names those that are wanted, each with the bytes that it can have at most.
 
     Raises:
         AgentError: what the runner could not do, in its own words; or it died, or missed the deadline (seconds).
@@ -144,12 +146,13 @@ def run_task(
         uploads or [],
         runtime=site.runtime,
         runner=site.runner,
-        fetch=fetch or [],
+        fetch=list(fetch),
+        most=fetch,
         on_progress=on_progress,
         seconds=deadline,
         deadline=deadline,
         request={"format": FORMAT, "bundle": bundle, **request},
     )
-    if any(name not in files for name in fetch or []):
-        raise AgentError(f"the runner wrote no {', '.join(fetch or [])}", board=connection.name)
+    if any(name not in files for name in fetch):
+        raise AgentError(f"the runner wrote no {', '.join(fetch)}", board=connection.name)
     return record, files

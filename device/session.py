@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,14 +56,14 @@ class Session:
         self,
         bundle: Bundle,
         request: dict[str, Any],
-        fetch: Sequence[str],
+        fetch: Mapping[str, int],
         uploads: Sequence[Upload] = (),
         deadline: float = TASK_SECONDS,
         on_progress: Sent = lambda done, total: None,
     ) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """Run the runner on an installed bundle, in a fresh process: its record, and the files named in `fetch`."""
+        """Run the runner on an installed bundle, in a fresh process: its record and files, as `run_task` gives them."""
         release = self.releases[bundle.digest]
-        return run_task(self.connection, self.site, release, request, list(uploads), list(fetch), deadline, on_progress)
+        return run_task(self.connection, self.site, release, request, list(uploads), fetch, deadline, on_progress)
 
 
 @contextlib.contextmanager

@@ -10,18 +10,18 @@ import threading
 import time
 from collections.abc import Iterator
 
-import paramiko
-
 from ..runtime.progress import Progress, Remark, Waiting
 from .errors import BusyError, UnreachableError
 from .ssh.client import BROKEN
-from .ssh.connection import Connection
-from .text import printable
+from .ssh.connection import LOST, Connection
+from .ssh.sessions import Agent
+from .text import shortened
 
 # That the board waits before it says who is there: at first, and then, not to disturb them.
 FIRST_SECONDS, LATER_SECONDS = 1, 30
 PATIENCE_SECONDS = 900
 BEAT_SECONDS = 15
+LONGEST_NAME = 200
 SILENCE_SECONDS = 60  # after which the board gives it to the next
 
 
@@ -33,19 +33,17 @@ def new_token() -> str:
 class Turn:
     """Exclusive use of a board; `quietly` while something is measured there, `check` before something is changed."""
 
-    def __init__(self, connection: Connection, channel: paramiko.Channel) -> None:
-        self._connection, self._channel = connection, channel
+    def __init__(self, connection: Connection, agent: Agent) -> None:
+        self._connection, self._agent = connection, agent
+        connection.held = agent
         self._over = threading.Event()
         self._speaking = threading.Lock()
         threading.Thread(target=self._beat, daemon=True).start()
 
     def check(self) -> None:
         """`UnreachableError` when this host no longer has the board."""
-        if self._channel.closed or self._channel.exit_status_ready():
-            name = self._connection.name
-            raise UnreachableError(
-                "the board lost contact with this host and was given to another one; try again", board=name
-            )
+        if self._agent.is_over():
+            raise UnreachableError(LOST, board=self._connection.name)
 
     @contextlib.contextmanager
     def quietly(self, seconds: float) -> Iterator[None]:
@@ -58,7 +56,8 @@ class Turn:
     def end(self) -> None:
         """Release the board; `UnreachableError` when the connection has broken: then the board frees itself."""
         self._over.set()
-        self._connection.end(self._channel)
+        self._connection.held = None
+        self._connection.end(self._agent)
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
@@ -67,7 +66,7 @@ class Turn:
 
     def _say(self, silence: float) -> None:
         with contextlib.suppress(*BROKEN):  # `check` tells
-            self._channel.sendall(b"%d\n" % silence)
+            self._agent.say(silence)
 
 
 @contextlib.contextmanager
@@ -94,16 +93,16 @@ def turn(
     held.end()
 
 
-def _wait(connection: Connection, who: str, token: str, progress: Progress, deadline: float) -> paramiko.Channel:
+def _wait(connection: Connection, who: str, token: str, progress: Progress, deadline: float) -> Agent:
     wait = FIRST_SECONDS
     while True:
-        said, _, channel = connection.start("hold", who=who, token=token, wait=wait, silence=SILENCE_SECONDS)
+        said, agent = connection.start("hold", who=who, token=token, wait=wait, silence=SILENCE_SECONDS)
         if not said.get("held_by") and said.get("for_seconds") == 0:
             _tell_restored(connection.name, said.get("restored"), progress)
-            return channel
-        connection.end(channel)
+            return agent
+        connection.end(agent)
         wait = LATER_SECONDS
-        holder, since = (printable(said.get(key)) for key in ("held_by", "for_seconds"))
+        holder, since = (shortened(said.get(key), LONGEST_NAME) for key in ("held_by", "for_seconds"))
         if time.monotonic() > deadline:
             raise BusyError(
                 f"in use by {holder} (for {since} s now); try again when they are done", board=connection.name
@@ -113,5 +112,5 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
 
 def _tell_restored(name: str, governors: object, progress: Progress) -> None:
     if governors and isinstance(governors, list):
-        what = printable(", ".join(map(str, governors)))[:200]
+        what = shortened(", ".join(map(str, governors)), LONGEST_NAME)
         progress(Remark(f"{name} was still tuned for a command that was killed; its governors are back ({what})"), 0, 0)

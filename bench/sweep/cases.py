@@ -26,6 +26,8 @@ from ..terms import BURST, ONNXRUNTIME, TIME, TORCH
 from .session import ReadyBoard
 from .torch_engine import measure_here, torch_version
 
+# More than the samples of a case have: for each step, each second, and all others together.
+BYTES_OF_A_STEP, BYTES_OF_A_SECOND, SPARE_BYTES = 256, 2000, 1 << 22
 SLOWEST_RTF = 50  # a case slower than that is taken to hang
 
 Key = tuple[str, int, int, str, int, str, int, int, str]
@@ -174,8 +176,14 @@ def _run(there: ReadyBoard, case: Case, request: dict[str, Any], deadline: float
     """The record and the file of samples."""
     if case.engine == TORCH:
         return measure_here(case.bundle, request, deadline)
-    record, files = there.run(case.bundle, request, [request["samples"]], deadline=deadline)
+    record, files = there.run(case.bundle, request, {request["samples"]: _most(request, deadline)}, deadline=deadline)
     return record, files[request["samples"]]
+
+
+def _most(request: dict[str, Any], deadline: float) -> int:
+    """The bytes that the samples of a case can have: figures of each step, and telemetry ten times a second."""
+    steps = request["steps"] + request["warmup"] + request["floor"]
+    return SPARE_BYTES + BYTES_OF_A_STEP * steps + int(BYTES_OF_A_SECOND * deadline)
 
 
 def _profile(there: ReadyBoard, case: Case, deadline: float) -> dict[str, Any] | None:

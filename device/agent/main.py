@@ -3,6 +3,7 @@
 One request, one process, one answer. Standard input holds one line of JSON and then the bytes of the files it
 lists; standard output answers with a line `TONEARM-1 {...}` and then the bytes of the files that line lists.
 Before the answer, lines `TONEARM-1-PROGRESS done total` may come; without numbers they say that the board works on it.
+While a host holds the board, its requests come through the process that does (`turn` has the format).
 Everything lives under one folder, and everything appears there whole or not at all: written as `.part`,
 checked, renamed.
 
@@ -45,7 +46,11 @@ CHANGING = (missing, verify, survey, tree, runtime, system_runtime, proof, switc
 
 def main() -> None:
     """Read one request, fulfil it, answer."""
-    stream = sys.stdin.buffer
+    fulfil_one(sys.stdin.buffer)
+
+
+def fulfil_one(stream: BinaryIO) -> None:
+    """The request that comes next; of those that come while the board is held, each has a process of its own."""
     request = json.loads(stream.readline())
     root, name = Path(request["root"]).expanduser(), request["command"]
     if name != "run":  # that one may measure, and is given a deadline
@@ -67,7 +72,7 @@ def fulfil(root: Path, name: str, request: dict[str, Any], stream: BinaryIO) -> 
         return
     root.mkdir(parents=True, exist_ok=True)
     if name == "hold":
-        hold(root, request)
+        hold(root, request, fulfil_one)
         return
     take_turn(root)
     if name == "run":

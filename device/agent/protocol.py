@@ -12,6 +12,7 @@ from typing import Any
 
 ANSWER = "TONEARM-1 "
 PROGRESS = "TONEARM-1-PROGRESS "
+END = "TONEARM-1-END "
 ALIVE_SECONDS = 2
 SILENT_SECONDS = 60  # a host that neither sends nor reads for so long is gone
 CHUNK = 1 << 16
@@ -45,6 +46,19 @@ def keep_saying_that_it_works() -> None:
     threading.Thread(target=_say_so, daemon=True).start()
 
 
+def begin_anew() -> None:
+    """In a process that has just been forked: nothing has been answered yet."""
+    global _speaking, _answered
+    _speaking, _answered = threading.Lock(), threading.Event()
+
+
+def wait_until_nothing_is_said() -> None:
+    """After an answer: until this is the only thread, for only then may the process fork."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+
+
 def _say_so() -> None:
     while not _answered.wait(ALIVE_SECONDS):
         with _speaking:
@@ -61,14 +75,15 @@ def answer(header: dict[str, Any], paths: list[Path]) -> None:
     header = {**header, "files": [{"name": path.name, "size": path.stat().st_size} for path in paths]}
     with _speaking:
         _answered.set()
-    _write((ANSWER + json.dumps(header) + "\n").encode())
+    write((ANSWER + json.dumps(header) + "\n").encode())
     for path in paths:
         with path.open("rb") as file:
             for chunk in iter(lambda: file.read(CHUNK), b""):
-                _write(chunk)
+                write(chunk)
 
 
-def _write(content: bytes) -> None:
+def write(content: bytes) -> None:
+    """To the host, all of it."""
     stay_alive_only_with_a_host()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()

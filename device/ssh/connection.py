@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import socket
-import threading
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import paramiko
 
-from ..agent.protocol import ANSWER, CHUNK, PARTS, PROGRESS
+from ..agent.protocol import CHUNK
 from ..descriptor import REAL
-from ..errors import AgentError, NoSpaceError, UnreachableError
+from ..errors import AgentError, UnreachableError
+from ..text import printable, shortened
 from .client import BROKEN, open_client
 from .endpoint import CONNECT_SECONDS, Endpoint
+from .program import BOOTSTRAP, agent_source
+from .reading import ChatterError, EndlessError, read_answer, read_files, refusal
+from .sessions import Agent, NoCommandError
 
 DEAD_PEER_SECONDS = 60
-MAXIMUM_HEADER = 1 << 22
-MAXIMUM_FILE = 1 << 30
+BUSY_SECONDS = 300  # for which a board may say that it works, unless a request says more
+NO_FILES: Mapping[str, int] = {}
+NO_COMMAND = "python3: command not found"  # a C shell's status is 1
+LOST = "the board lost contact with this host and was given to another one; try again"
+NO_SESSION = (
+    "its SSH server opens no session. Tonearm needs one at a time: MaxSessions in the server's sshd_config "
+    "(also in its Match blocks) must be at least 1; in Dropbear, the number of its channels"
+)
+LOGIN_SHELL = (
+    "What the login shell (its start-up files) or a ForceCommand (sshd_config, or command= in authorized_keys) does "
+    "there comes before Python: it must come to an end, print little and run the command"
+)
 
 Sent = Callable[[int, int], None]
 
@@ -59,10 +70,12 @@ class Connection:
         """
         self.name, self.root, self.silence = name, root, silence
         self.bytes_sent = 0
+        self.held: Agent | None = None
+        """The agent that holds the board, and takes all requests while it does."""
         self._client = open_client(name, endpoint)
         try:
             with self._translated():
-                _notice_a_dead_peer(self._transport())
+                _set_up(self._transport())
         except UnreachableError:
             self.close()
             raise
@@ -77,11 +90,6 @@ class Connection:
         """Hang up, which never fails; what other threads wait for here ends with `UnreachableError`."""
         self._client.close()
 
-    def end(self, channel: paramiko.Channel) -> None:
-        """Close a channel that `start` gave; `UnreachableError` when the connection has broken meanwhile."""
-        with self._translated():
-            channel.close()
-
     def ask(
         self,
         command: str,
@@ -89,45 +97,70 @@ class Connection:
         on_sent: Sent = lambda sent, total: None,
         on_progress: Sent = lambda done, total: None,
         seconds: float = 0,
+        most: Mapping[str, int] = NO_FILES,
         **arguments: Any,
     ) -> tuple[dict[str, Any], dict[str, bytes]]:
         """One request to the agent: its answer and the files that came with it, by name.
+
+        It goes through the agent that holds the board, if there is one, else in a session of its own.
 
         Args:
             command: one of the agent's.
             uploads: what goes along.
             on_sent: called with the bytes sent and their total.
             on_progress: called with what the board says is done, of how much.
-            seconds: how long the board may be silent, beyond the usual.
+            seconds: how long the work may take, and the board be silent beyond the usual.
+            most: the files that may come, each with the bytes that it can have.
             arguments: of the command.
 
         Raises:
-            AgentError: with what the board said, when it can't.
+            AgentError: with what the board said, when it can't, or when what it says makes no sense.
             NoSpaceError: when its disk is full.
             UnreachableError: when the connection breaks, or the board is silent.
         """
-        answer, files, channel = self.start(command, uploads, on_sent, on_progress, seconds, **arguments)
-        self.end(channel)
-        return answer, files
+        content = self._request(command, uploads, arguments)
+        parts = itertools.chain([content], self._counted(_with_progress(uploads, on_sent)))
+        with self._translated(), self._agent() as agent:
+            _send(agent, parts)
+            said = self._answer(agent, on_progress, seconds)
+            return said, self._files(agent, said, most)
 
-    def start(
-        self,
-        command: str,
-        uploads: Sequence[Upload] = (),
-        on_sent: Sent = lambda sent, total: None,
-        on_progress: Sent = lambda done, total: None,
-        seconds: float = 0,
-        **arguments: Any,
-    ) -> tuple[dict[str, Any], dict[str, bytes], paramiko.Channel]:
-        """As `ask`, and the channel to an agent that may go on listening."""
+    def start(self, command: str, seconds: float = 0, **arguments: Any) -> tuple[dict[str, Any], Agent]:
+        """As `ask`, in a session of its own whose agent may go on listening: what it answered, and the agent."""
+        with self._translated(), _kept_if_it_works(self._begin()) as agent:
+            _send(agent, [agent_source() + self._request(command, (), arguments)])
+            return self._answer(agent, lambda done, total: None, seconds), agent
+
+    def end(self, agent: Agent) -> None:
+        """End an agent that `start` gave; `UnreachableError` when the connection has broken meanwhile."""
+        with self._translated():
+            agent.end()
+
+    def _request(self, command: str, uploads: Sequence[Upload], arguments: dict[str, Any]) -> bytes:
         entries = [upload.entry for upload in uploads]
-        request = {"command": command, "root": self.root, "files": entries, **arguments}
-        with self._translated(), _kept_if_it_works(self._transport().open_session(timeout=self.silence)) as channel:
-            self._run_agent(channel)
-            channel.settimeout(self.silence + seconds)
-            self._send(channel, json.dumps(request).encode() + b"\n", _with_progress(uploads, on_sent))
-            answer, files = self._answer(channel, on_progress)
-        return answer, files, channel
+        return json.dumps({"command": command, "root": self.root, "files": entries, **arguments}).encode() + b"\n"
+
+    def _counted(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            yield part
+            self.bytes_sent += len(part)
+
+    @contextlib.contextmanager
+    def _agent(self) -> Iterator[Agent]:
+        """What takes the next request."""
+        if self.held:
+            if self.held.is_over():
+                raise EOFError("closed")
+            with self.held.request():
+                yield self.held
+            return
+        with _kept_if_it_works(self._begin()) as agent:
+            _send(agent, [agent_source()])
+            yield agent
+            agent.end()
+
+    def _begin(self) -> Agent:
+        return Agent(self._transport(), self.silence, f"python3 -I -S -c '{BOOTSTRAP}' {len(agent_source())}")
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -137,8 +170,23 @@ class Connection:
             raise UnreachableError(
                 "the board stopped responding. Check its power and network, then try again", board=self.name
             ) from error
+        except EndlessError as error:
+            raise AgentError(str(error), "deadline", board=self.name) from error
+        except ChatterError as error:
+            raise AgentError(f"{error}. {LOGIN_SHELL}", "output", board=self.name) from error
+        except NoCommandError as error:
+            reason = f"its SSH server runs no command for this login. {LOGIN_SHELL}"
+            raise AgentError(reason, "output", board=self.name) from error
+        except paramiko.ChannelException as error:
+            raise UnreachableError(f"{NO_SESSION} ({printable(error.text)})", board=self.name) from error
         except BROKEN as error:
-            raise UnreachableError(f"the connection broke ({error or 'closed'}); try again", board=self.name) from error
+            lost = self.held is not None and self._is_connected() and self.held.has_left()
+            reason = LOST if lost else f"the connection broke ({error or 'closed'}); try again"
+            raise UnreachableError(reason, board=self.name) from error
+
+    def _is_connected(self) -> bool:
+        transport = self._client.get_transport()
+        return transport is not None and transport.is_active()
 
     def _transport(self) -> paramiko.Transport:
         transport = self._client.get_transport()
@@ -146,138 +194,84 @@ class Connection:
             raise EOFError("no longer connected")
         return transport
 
-    def _run_agent(self, channel: paramiko.Channel) -> None:
-        """Start Python at the other end, which waits for the agent's source."""
-        channel.settimeout(self.silence)
-        late = threading.Timer(self.silence, _drop, [channel])  # paramiko would wait for an answer without a bound
-        late.start()
+    def _answer(self, agent: Agent, on_progress: Sent, seconds: float) -> dict[str, Any]:
+        """What the board answers, or why it does not."""
+        reader = agent.reader
+        reader.allow(self.silence + seconds, self.silence + (seconds or BUSY_SECONDS))
         try:
-            channel.exec_command(f"python3 -I -S -c '{BOOTSTRAP}' {len(agent_source())}")
-        finally:
-            late.cancel()
-
-    def _send(self, channel: paramiko.Channel, request: bytes, parts: Iterator[bytes]) -> None:
-        """The agent, the request, the uploads; a board that refuses stops reading, and its answer says why."""
-        try:
-            channel.sendall(agent_source() + request)
-            for part in parts:
-                channel.sendall(part)
-                self.bytes_sent += len(part)
-        except OSError:
-            if not channel.closed:
+            said = read_answer(reader, on_progress, agent.number)
+        except ValueError as error:
+            raise AgentError(f"it sent an invalid answer: {error}", board=self.name) from error
+        except TimeoutError as error:
+            if not reader.said.size:
                 raise
+            raise AgentError(
+                f"no answer came, only: {reader.said}. {LOGIN_SHELL}", "output", board=self.name
+            ) from error
+        if not isinstance(said, dict):
+            raise self._ended(agent, said)
+        if "error" in said:
+            raise refusal(self.name, said)
+        return said
 
-    def _answer(self, channel: paramiko.Channel, on_progress: Sent) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """Read up to the answer's line (a login shell may print a banner before it), then its files."""
-        reader = channel.makefile("rb", CHUNK)
-        said = b""
-        while not (line := reader.readline(MAXIMUM_HEADER)).startswith(ANSWER.encode()):
-            if not line:
-                raise self._silence(channel, said)
-            if line.startswith(PROGRESS.encode()):
-                _tell(line[len(PROGRESS) :], on_progress)
-                continue
-            said = (said + line)[-CHUNK:]
+    def _files(self, agent: Agent, said: dict[str, Any], most: Mapping[str, int]) -> dict[str, bytes]:
         try:
-            header = json.loads(line[len(ANSWER) :])
-            if "error" in header:
-                raise self._refusal(header)
-            sizes = {str(file["name"]): _size(file["size"]) for file in header["files"]}
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise AgentError(f"it sent an invalid answer: {line[:80]!r}", board=self.name) from error
-        files = {name: reader.read(size) for name, size in sizes.items()}
-        if any(len(files[name]) != size for name, size in sizes.items()):
-            raise EOFError("the answer was cut short")
-        return header, files
+            return read_files(agent.reader, said, most)
+        except (ValueError, TypeError, KeyError) as error:
+            raise AgentError(f"it sent an invalid answer: {shortened(error)}", board=self.name) from error
 
-    def _refusal(self, header: dict[str, Any]) -> AgentError:
-        reason = str(header["error"])
-        if header.get("kind") == "space":
-            reason += "; free some space there (`df -h`) and try again"
-            return NoSpaceError(reason, kind="space", board=self.name)
-        return AgentError(reason, kind=str(header.get("kind", "")), board=self.name)
-
-    def _silence(self, channel: paramiko.Channel, said: bytes) -> AgentError:
-        channel.status_event.wait(CONNECT_SECONDS)
-        status = channel.exit_status
-        if status == -1 and not channel.eof_received:
-            raise EOFError("closed before the answer")
-        error = channel.makefile_stderr("rb").read(CHUNK)
-        text = b" / ".join(part.strip() for part in (said, error) if part.strip()).decode(errors="replace")
-        if status == 127:
+    def _ended(self, agent: Agent, status: int | None) -> AgentError:
+        """What is known of an agent that has ended without an answer; `EOFError` where that is nothing."""
+        if status is not None:
+            agent.has_ended()
+        else:
+            agent.channel.status_event.wait(CONNECT_SECONDS)
+            status = agent.channel.exit_status
+            if agent.number or (status == -1 and not agent.channel.eof_received):
+                raise EOFError("closed before the answer")
+        text = " / ".join(filter(None, map(str, (agent.reader.said, agent.reader.last_complaints()))))
+        if status == 127 or NO_COMMAND in text.lower():
             return AgentError("python3 is not installed; install it (`sudo apt install python3`)", board=self.name)
-        return AgentError(f"Python ended with status {status}: {text or 'no output'}", board=self.name)
+        hint = "" if agent.number or "Error" in text else f". {LOGIN_SHELL}"
+        return AgentError(f"Python ended with status {status}: {text or 'no output'}{hint}", board=self.name)
 
 
-def _drop(channel: paramiko.Channel) -> None:
-    """Close a channel on the way out of an error, which is what counts: the connection may be broken already."""
-    with contextlib.suppress(*BROKEN):
-        channel.close()
+def _send(agent: Agent, parts: Iterable[bytes]) -> None:
+    """The input of a request; a board that refuses reads no more of it, and its answer says why."""
+    try:
+        for part in parts:
+            if agent.reader.is_answered():
+                break
+            agent.send(part)
+    except OSError:
+        if not agent.channel.closed:
+            raise
 
 
 @contextlib.contextmanager
-def _kept_if_it_works(channel: paramiko.Channel) -> Iterator[paramiko.Channel]:
-    """The channel, dropped when the block raises."""
+def _kept_if_it_works(agent: Agent) -> Iterator[Agent]:
+    """The agent, ended when the block raises."""
     try:
-        yield channel
+        yield agent
+    except BROKEN:
+        agent.drop()
+        raise
     except BaseException:
-        _drop(channel)
+        with contextlib.suppress(*BROKEN):
+            agent.end()
         raise
 
 
-@functools.cache
-def agent_source() -> bytes:
-    """A program that runs the agent: its modules by name, the last one being what is run, and what loads them."""
-    folder = resources.files("tonearm.device.agent")
-    names = [*PARTS, "main"]
-    sources = json.dumps({name: folder.joinpath(f"{name}.py").read_text() for name in names})
-    packed = base64.b85encode(zlib.compress(sources.encode(), 9)).decode()
-    return f"packed = {packed!r}\n{_START}".encode()
-
-
-# A login shell reads this, sh as well as fish or csh: one line, no backslash, no quote, no '!', no '$'.
-# Its argument: how long the program is that comes on standard input.
-BOOTSTRAP = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
-
-# Runs on any Python 3, so that an old one is told apart from a broken one.
-_START = f"""
-import sys
-if sys.version_info < (3, 9):
-    print('{ANSWER}{{"error": "Python %d.%d is too old: 3.9 or newer is needed", "kind": "python"}}'
-          % sys.version_info[:2])
-else:
-    import base64, json, types, zlib
-    for name, source in json.loads(zlib.decompress(base64.b85decode(packed))).items():
-        module = sys.modules["agent." + name] = types.ModuleType("agent." + name)
-        module.__package__ = "agent"
-        exec(compile(source, name, "exec"), vars(module))
-    module.main()
-"""
-
-
-def _notice_a_dead_peer(transport: paramiko.Transport) -> None:
-    """Let the kernel find out by itself that nobody is there any more: nothing that a measurement would feel."""
+def _set_up(transport: paramiko.Transport) -> None:
+    """Have the kernel send at once, and find out by itself that nobody is there: nothing that a measurement feels."""
     if not isinstance(transport.sock, socket.socket) or transport.sock.family == socket.AF_UNIX:
         return  # a jump host or a ProxyCommand has the cable
+    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a request's last bytes waited 40 ms
     transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_SECONDS // 4)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_SECONDS // 4)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000)
-
-
-def _size(told: object) -> int:
-    """Of a file that a board sends, if it can be one."""
-    if type(told) is not int or not 0 <= told <= MAXIMUM_FILE:
-        raise ValueError(f"a file of {told!r} bytes")
-    return told
-
-
-def _tell(line: bytes, on_progress: Sent) -> None:
-    """Pass on a line `done total`; anything else is somebody's chatter."""
-    words = line.split()
-    if len(words) == 2 and all(word.isdigit() and len(word) < 10 for word in words):
-        on_progress(int(words[0]), int(words[1]))
 
 
 def _with_progress(uploads: Sequence[Upload], on_sent: Sent) -> Iterator[bytes]:

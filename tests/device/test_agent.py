@@ -25,8 +25,9 @@ from tonearm.device.errors import AgentError, NoSpaceError, UnreachableError
 from tonearm.device.loopback import serve
 from tonearm.device.releases import Release, install, release_path, switch
 from tonearm.device.runtimes.provision import Site, push_tree
-from tonearm.device.ssh.connection import BOOTSTRAP, Connection, Upload, agent_source
+from tonearm.device.ssh.connection import Connection, Upload
 from tonearm.device.ssh.endpoint import Endpoint
+from tonearm.device.ssh.program import BOOTSTRAP, agent_source
 from tonearm.runtime.bundle import Bundle, read_bundle
 from tonearm.runtime.progress import unwatched
 

@@ -30,7 +30,7 @@ def saying(folder: Path, answer: str) -> str:
 
 
 def ask(folder: Path, answer: str) -> dict[str, Any]:
-    with serve(folder, saying(folder, answer)) as endpoint, Connection("pi", endpoint) as connection:
+    with serve(folder, saying(folder, answer)) as endpoint, Connection("pi", endpoint, silence=2) as connection:
         return read_facts(connection)
 
 

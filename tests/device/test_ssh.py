@@ -179,7 +179,7 @@ def test_a_board_without_python_says_how_to_install_it(tmp_path: Path) -> None:
         ("echo almost; echo 'no encodings' >&2; exit 3", "ended with status 3: almost / no encodings"),
         ("kill -KILL $$", "ended with status 137"),
         ("""printf 'TONEARM-1 {"files"'""", "cut short|it sent an invalid answer"),
-        ("""printf 'TONEARM-1 {"files": [{"name": "a", "size": 9}]}\\n1234'""", "cut short"),
+        ("""printf 'TONEARM-1 {"files": [{"name": "a", "size": 9}]}\\n1234'""", "file 'a' that was not asked for"),
     ],
 )
 def test_a_python_that_dies_before_its_answer_is_whole_is_an_error(tmp_path: Path, script: str, said: str) -> None:

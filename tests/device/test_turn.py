@@ -17,8 +17,9 @@ import pytest
 from cable import Cable
 from openssh import openssh
 from tonearm.device.errors import BusyError, UnreachableError
-from tonearm.device.ssh.connection import BOOTSTRAP, Connection, Upload, agent_source
+from tonearm.device.ssh.connection import Connection, Upload
 from tonearm.device.ssh.endpoint import Endpoint
+from tonearm.device.ssh.program import BOOTSTRAP, agent_source
 from tonearm.device.turn import turn
 from tonearm.runtime.progress import unwatched
 
@@ -179,8 +180,8 @@ def test_each_line_says_how_long_the_host_may_be_silent(tmp_path: Path) -> None:
 def test_one_who_has_lost_the_turn_learns_it_before_anything_is_changed(endpoint: Endpoint) -> None:
     with Connection("pi", endpoint) as connection, turn(connection, "deploy flute", unwatched) as held:
         held.check()
-        held._channel.sendall(b"0.1\n")
-        held._channel.status_event.wait(30)
+        held._agent.say(0)
+        held._agent.channel.status_event.wait(30)
         with pytest.raises(UnreachableError, match="was given to another one"):
             held.check()
 
