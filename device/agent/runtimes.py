@@ -24,6 +24,32 @@ import importlib.util, json
 print()
 print(json.dumps([getattr(importlib.util.find_spec(name), "origin", None) for name in ("onnxruntime", "numpy")]))
 """
+# What no other version would change, and what may pass: what to look for in its last words -> kind, what to do.
+CURABLE = {
+    "libstdc++.so.6: cannot open": ("library", "the C++ library is missing: sudo apt install libstdc++6"),
+    "failed to map segment": ("noexec", "libraries can't be loaded from its file system, which is mounted noexec"),
+    "killed by SIGKILL": ("memory", "it was killed, most likely for lack of memory (see dmesg)"),
+    "Cannot allocate memory": ("memory", "there is not enough memory"),
+    "MemoryError": ("memory", "there is not enough memory"),
+    "bad_alloc": ("memory", "there is not enough memory"),
+    "can't start new thread": ("memory", "it may start no more processes (ulimit -u)"),
+    "Resource temporarily unavailable": ("memory", "it may start no more processes (ulimit -u)"),
+    "No space left": ("space", "its disk is full"),
+    "Disk quota exceeded": ("space", "its disk is full"),
+    "Too many open files": ("system", "too many files are open there (ulimit -n)"),
+    "Input/output error": ("system", "its disk does not give back what was written (see dmesg)"),
+    "killed by SIGTERM": ("killed", "somebody ended it; try again"),
+    "killed by SIGHUP": ("killed", "somebody ended it; try again"),
+    "killed by SIGXCPU": ("killed", "it may not use the processor for so long (ulimit -t)"),
+}
+# What the processor, the C library or the kernel can't do with these wheels, and never will.
+LACKING = re.compile(
+    r"killed by SIGILL|its results are wrong|cannot open shared object|invalid ELF header|wrong ELF class"
+    r"|version [`'](?:GLIBC|CXXABI)\w*[^\n]*not found|undefined symbol|ELF load command|cannot enable executable stack"
+    r"|[Ee]xec format error|baseline optimizations"  # numpy's word for the instructions that it can't do without
+)
+NOTES = re.compile(r"^ERROR: ld\.so: object .*$", re.MULTILINE)  # about LD_PRELOAD, which is ignored then
+JUDGED = 2  # by these words; what was kept before is judged again
 VERSION = re.compile(r"version(?:__)?\s*=\s*[\"']([\w.+]+)[\"']")
 
 
@@ -80,9 +106,19 @@ def failed_file(root: Path, runtime: str) -> Path:
     return target.with_name(f"{target.name}.failed.json")
 
 
+def cure(said: str) -> tuple[str, str] | None:
+    """What kept a runtime from starting, where another version or another day may change it: kind, what to do."""
+    return next((found for words, found in CURABLE.items() if words in said), None)
+
+
+def can_not_run(said: str) -> bool:
+    """Whether a runtime will never run here, by its last words: anything else may pass."""
+    return LACKING.search(NOTES.sub("", said)) is not None
+
+
 def remember_failure(root: Path, runtime: str, folder: Path, reason: str) -> None:
     """Keep that a runtime does not run here, so that nobody pushes it again; `folder` is what it was made of."""
-    failure = {"wheels": sorted(wheels_in(folder)), "reason": reason, "here": here(root)}
+    failure = {"wheels": sorted(wheels_in(folder)), "reason": reason, "here": here(root), "judged": JUDGED}
     write_whole(failed_file(root, runtime), json.dumps(failure))
 
 
@@ -92,10 +128,11 @@ def failures(root: Path) -> dict[str, dict[str, Any]]:
     for file in (root / "runtimes").glob("*.failed.json"):
         try:
             failure = json.loads(file.read_text())
-            if failure["here"] == here(root):
+            lasting = failure.get("judged") == JUDGED or can_not_run(failure["reason"])
+            if failure["here"] == here(root) and lasting:
                 name = file.name[: -len(".failed.json")]
                 found[name] = {"wheels": failure["wheels"], "reason": failure["reason"]}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from .files import building, inside, mark_used, receive
 from .protocol import PROGRESS, RefusalError, answer
-from .runtimes import failed_file, link_system, remember_failure, system_name, system_packages
+from .runtimes import can_not_run, cure, failed_file, link_system, remember_failure, system_name, system_packages
 
 PR_SET_PDEATHSIG = 1
 TAIL = 400  # characters of a dead process's last line that travel back
@@ -41,15 +41,18 @@ session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionP
 if y.shape != (2, 1, 1, 32) or not numpy.isfinite(y).all():
     raise SystemExit("its results are wrong")
 """.replace("@MODEL@", MODEL)
-# What no other version would change; what to look for in its last words -> kind, what to do.
-CURABLE = {
-    "libstdc++.so.6: cannot open": ("library", "the C++ library is missing: sudo apt install libstdc++6"),
-    "failed to map segment": ("noexec", "libraries can't be loaded from its file system, which is mounted noexec"),
-    "killed by SIGKILL": ("memory", "it was killed, most likely for lack of memory (see dmesg)"),
-    "Cannot allocate memory": ("memory", "there is not enough memory"),
-    "MemoryError": ("memory", "there is not enough memory"),
-    "No space left": ("space", "its disk is full"),
-}
+# Arguments: how many folders to import from, the folders, then a module or -c, and its arguments. (PYTHONPATH is split
+# where a folder's name has a colon.)
+START = """
+import runpy, sys
+count = int(sys.argv[1])
+sys.path[:1] = sys.argv[2 : 2 + count]
+del sys.argv[: 2 + count]
+if sys.argv[0] == "-c":
+    exec(sys.argv[1])
+else:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 def runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -78,15 +81,17 @@ def system_runtime(root: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 def try_out(root: Path, name: str, folder: Path) -> None:
     """Compute something with the runtime in `folder`; what can't run on this board is remembered as `name`."""
-    tried = run_python(["-c", TRIAL], folder, root, TRIAL_SECONDS)
+    tried = run_python(["-c", TRIAL], [folder], root, TRIAL_SECONDS)
     if tried.returncode == 0:
         failed_file(root, name).unlink(missing_ok=True)
         return
     reason = f"{ending(tried)}: {last_line(tried.stderr)}"
-    for words, (kind, advice) in CURABLE.items():
-        if words in f"{tried.stderr} {ending(tried)}":
-            raise RefusalError(kind, f"the runtime does not start here: {advice} ({reason})")
-    remember_failure(root, name, folder, reason)
+    said = f"{tried.stderr}\n{ending(tried)}"
+    found = cure(said)
+    if found:
+        raise RefusalError(found[0], f"the runtime does not start here: {found[1]} ({reason})")
+    if can_not_run(said):
+        remember_failure(root, name, folder, reason)
     raise RefusalError("import", reason)
 
 
@@ -100,16 +105,18 @@ def unpack(wheel: Path, folder: Path) -> None:
         raise RefusalError("hash", f"a wheel is damaged ({error})") from None
 
 
-def run_python(arguments: list[str], path: Path, folder: Path, deadline: float) -> subprocess.CompletedProcess[str]:
-    """This Python with nothing but `path` to import from; killed when the deadline passes or the host goes away."""
-    command = [sys.executable, "-S", "-s", *arguments]
-    # A fixed hash seed: on the virtual board the count of instructions repeats exactly with it.
-    fixed = {"PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    fixed["ORT_DISABLE_TELEMETRY"] = "1"  # it would write into the person's home and use the network
+def run_python(
+    arguments: list[str], paths: list[Path], folder: Path, deadline: float
+) -> subprocess.CompletedProcess[str]:
+    """This Python with nothing but `paths` to import from; killed when the deadline passes or the host goes away."""
+    command = [sys.executable, "-S", "-s", "-B", "-c", START, str(len(paths)), *map(str, paths), *arguments]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment["PYTHONHASHSEED"] = "0"  # on the virtual board the count of instructions repeats exactly with it
+    environment["ORT_DISABLE_TELEMETRY"] = "1"  # it would write into the person's home and use the network
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, **fixed},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -174,8 +181,8 @@ def run(root: Path, request: dict[str, Any], stream: BinaryIO) -> dict[str, Any]
         (job / "request.json").write_text(json.dumps(request["request"]))
         for part in ("runtime", "runner"):
             mark_used(inside(root, request[part]))
-        path = os.pathsep.join(str(inside(root, request[part])) for part in ("runtime", "runner"))
-        done = run_python(["-m", "tonearm.runtime.runner", "request.json"], Path(path), job, request["deadline"])
+        paths = [inside(root, request[part]) for part in ("runtime", "runner")]
+        done = run_python(["tonearm.runtime.runner", "request.json"], paths, job, request["deadline"])
         record = job / "record.json"
         if not record.is_file():
             died = f"the runner crashed ({ending(done)}): {last_line(done.stderr)}"

@@ -176,6 +176,86 @@ def test_what_no_other_version_would_change_is_said_at_once_and_not_held_against
     ]
 
 
+UNRULY = {
+    "PYTHONHOME": "/nowhere",
+    "PYTHONPATH": "/nowhere",
+    "PYTHONSTARTUP": "/nowhere",
+    "PYTHONWARNINGS": "error",
+    "PYTHONPLATLIBDIR": "nowhere",
+    "PYTHONIOENCODING": "no-such-encoding",
+    "PYTHONMALLOC": "nonsense",
+    "PYTHONINSPECT": "1",
+    "PYTHONTRACEMALLOC": "nonsense",
+}
+
+
+def test_variables_of_python_in_the_login_shell_are_no_fault_of_a_runtime(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    setting = "".join(f"export {name}={value}\n" for name, value in UNRULY.items())
+    python.write_text(f'#!/bin/sh\n{setting}exec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    with bench_at(tmp_path, f"{python.parent}:/usr/bin:/bin") as bench:
+        assert "onnxruntime-1.0.dist-info" in bench.versions(bench.try_all(WORKS))
+
+
+@pytest.mark.parametrize("home", ["a:b", "with space", "quo'te\"s", "caf\u00e9 \u97f3", "$HOME `x` \\ ;&"])
+def test_a_home_by_any_name_has_its_runtime_and_runs_it(tmp_path: Path, home: str, golden_bundle: Bundle) -> None:
+    with bench_at(tmp_path / home, system_python(tmp_path, REAL)) as bench:
+        bench.connection.system = another_machine(tmp_path)
+        site = bench.prepare([], "none")
+        parity = prove(bench.connection, site, golden_bundle, install(bench.connection, golden_bundle), frames=8)
+    assert parity and all(entry["error"] < 1e-4 for entry in parity)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'raise OSError(5, "Input/output error")',
+        'raise OSError(24, "Too many open files")',
+        'raise RuntimeError("the weather")',
+        "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        "raise SystemExit(1)",
+    ],
+)
+def test_a_fault_that_may_pass_is_not_held_against_a_runtime(bench: Bench, source: str) -> None:
+    with contextlib.suppress(DeviceError):  # or an older one runs
+        bench.try_all(source, WORKS)
+    assert not list((bench.root / "runtimes").glob("*.failed.json"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "libfoo.so.1: cannot open shared object file: No such file or directory",
+        "/x/y.so: invalid ELF header",
+        "/x/y.so: wrong ELF class: ELFCLASS64",
+        "/lib/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (required by /x/y.so)",
+        "/x/y.so: undefined symbol: PyUnicode_AsUTF8",
+        "NumPy was built with baseline optimizations:\n(X86_V2) but your machine doesn't support:\n(X86_V2).",
+    ],
+)
+def test_what_the_processor_or_the_c_library_lacks_is_remembered(bench: Bench, words: str) -> None:
+    bench.try_all(f"raise ImportError({words!r})", WORKS)
+    assert len(list((bench.root / "runtimes").glob("*.failed.json"))) == 1
+
+
+def test_what_was_held_against_a_runtime_by_mistake_is_forgotten(bench: Bench) -> None:
+    bench.try_all(DIES, WORKS)
+    (kept,) = (bench.root / "runtimes").glob("*.failed.json")
+    failure = json.loads(kept.read_text())
+    old = {key: value for key, value in failure.items() if key != "judged"}
+    kept.write_text(json.dumps({**old, "reason": "exit status 1: ModuleNotFoundError: No module named 'encodings'"}))
+    bench.try_all(DIES, WORKS)
+    assert "SIGILL" in json.loads(kept.read_text())["reason"]
+    assert any("trying the next version" in text for text in bench.told)
+    kept.write_text(json.dumps(old))
+    sent = bench.connection.bytes_sent
+    bench.try_all(DIES, WORKS)
+    assert bench.connection.bytes_sent == sent
+
+
 def test_a_runtime_that_dies_of_an_instruction_in_a_model_is_not_taken_again(bench: Bench) -> None:
     site = bench.try_all(WORKS, WORKS.replace('"1"', '"0.9"'))
     runner = {"tonearm/runtime/runner.py": DIES.encode()}
