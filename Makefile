@@ -9,9 +9,9 @@ FIND_PYTHON = for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 # What the virtual board needs from the system. Where it can't be had, everything runs on the loopback board.
 PACKAGES := qemu-system-arm qemu-utils e2fsprogs cpio util-linux debian-archive-keyring
-# Only the tests need them: what plays the made-up phrases that models are trained with, a real SSH server, another home
-# for its client, a browser, shells that complete.
-TEST_PACKAGES := fluidsynth fluid-soundfont-gm openssh-server libnss-wrapper chromium zsh fish
+# Only the tests need them: what plays the made-up phrases that models are trained with, real SSH servers, another home for
+# their client, a browser, shells that complete, and shells that people log in to.
+TEST_PACKAGES := fluidsynth fluid-soundfont-gm openssh-server dropbear-bin libnss-wrapper chromium zsh fish tcsh busybox
 TORCH := torch==2.13.0
 # A process for each processor, each with torch in half a gigabyte; what more than four would gain is not known.
 SHARED := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -253,7 +253,7 @@ def _kept_if_it_works(agent: Agent) -> Iterator[Agent]:
     """The agent, ended when the block raises."""
     try:
         yield agent
-    except BROKEN:
+    except (*BROKEN, EndlessError, ChatterError):
         agent.drop()
         raise
     except BaseException:

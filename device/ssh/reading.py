@@ -39,17 +39,19 @@ class Chatter:
     """The last of what was said that is no answer, and how much there was."""
 
     def __init__(self) -> None:
-        self.last, self.size = b"", 0
+        self.last, self.size = bytearray(), 0
 
     def add(self, piece: bytes) -> None:
         """Hear more; `ChatterError` when that is too much."""
         self.size += len(piece)
-        self.last = (self.last + piece)[-CHUNK:]
+        self.last += piece
+        if len(self.last) > 2 * CHUNK:
+            del self.last[:-CHUNK]
         if self.size > MAXIMUM_SAID:
             raise ChatterError(f"it printed more than {MAXIMUM_SAID >> 20} MiB that are no answer: {self}")
 
     def __str__(self) -> str:
-        return quoted(self.last, self.size - len(self.last))
+        return quoted(bytes(self.last), self.size - len(self.last))
 
 
 class Reader:
@@ -106,18 +108,21 @@ class Reader:
 
     def _hear_more(self) -> bool:
         """Wait for more bytes; False at the end of all."""
-        began, ready = time.monotonic(), select.poll()
+        quiet, ready = time.monotonic() + self.silence, select.poll()
         ready.register(self.channel.fileno(), select.POLLIN)
         while not self._is_ready():
-            left = min(began + self.silence, self.end) - time.monotonic()
+            left = min(quiet, self.end) - time.monotonic()
             if left <= 0:
-                raise TimeoutError
+                raise self._given_up() if quiet > self.end + LOOK_SECONDS / 10 else TimeoutError()
             ready.poll(1000 * min(left, LOOK_SECONDS))
         if time.monotonic() > self.end:
-            raise EndlessError(f"it went on talking, gave no answer in {self.seconds:.0f} s and was given up")
+            raise self._given_up()
         piece = self.channel.recv(CHUNK)
         self._unread += piece
         return bool(piece)
+
+    def _given_up(self) -> EndlessError:
+        return EndlessError(f"it said that it works, gave no answer in {self.seconds:.0f} s and was given up")
 
     def _is_ready(self) -> bool:
         if self.channel.recv_stderr_ready():
@@ -148,7 +153,7 @@ def read_answer(reader: Reader, on_progress: Told, number: int = 0) -> dict[str,
                 return answers[0]
             if found:
                 wrong = wrong or line
-            elif _ends(line, number):
+            elif number and _ends(line, number):
                 return _status(line)
             elif PROGRESS.encode() in line:
                 _tell(line.rpartition(PROGRESS.encode())[2], on_progress)

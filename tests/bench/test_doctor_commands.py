@@ -20,6 +20,19 @@ GROUPS = ["Board", "Processor", "Memory", "System", "Disk", "Sound", "Heat and p
 OLD_PYTHON = "Python 3.7 is too old: 3.9 or newer is needed"
 
 
+# Instead of python3 -I -S -c PROGRAM LENGTH: every request that comes is about another system.
+PRELUDE = """
+import json, sys
+loads = json.loads
+def about_another(text):
+    said = loads(text)
+    return {**said, "system": SYSTEM} if isinstance(said, dict) and said.get("system") == "/" else said
+json.loads = about_another
+source, sys.argv = sys.argv[4], sys.argv[3::2]
+exec(source)
+"""
+
+
 def make_known(there: Endpoint) -> None:
     """The board `pi` of a person who has connected to it once."""
     known = Path("~/.ssh/known_hosts").expanduser()
@@ -61,8 +74,9 @@ def replaying(folder: Path, system: Path) -> str:
     """A PATH on which `python3` is this Python, and finds /proc, /sys and /etc below `system`."""
     script = folder / "bin" / "python3"
     script.parent.mkdir()
-    change = shlex.quote(f's|"system": "/"|"system": "{system}"|')
-    script.write_text(f'#!/bin/sh\n/bin/sed -u {change} | {shlex.quote(sys.executable)} "$@"\n')
+    prelude = folder / "prelude.py"
+    prelude.write_text(PRELUDE.replace("SYSTEM", repr(str(system))))
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(prelude))} "$@"\n')
     script.chmod(0o755)
     return f"{script.parent}:/usr/bin:/bin"
 
