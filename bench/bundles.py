@@ -74,6 +74,7 @@ def export_model(
     blocks: Sequence[int],
     progress: Progress,
     checkpoint: Path | None = None,
+    weights: str = "",
     **options: bool,
 ) -> tuple[Bundle, str]:
     """Export a model as `folder` (default: `bundles/NAME`), with the options of `catalogue.resolve`; needs torch.
@@ -81,14 +82,14 @@ def export_model(
     Returns:
         The bundle, and a line about it; for a causal model it says how far that is from the centred one.
     """
-    resolved = resolve(name, checkpoint, **options)
+    resolved = resolve(name, checkpoint, weights, **options)
     folder = folder or _own_folder(resolved.title, resolved.provenance)
     _load_exporter(progress)
     with needing_extra("exporting"):
         module = resolved.load(lambda line: say(f"{checkpoint or name}: {printable(line)}"))
     bundle, line = _export(module, resolved.title, folder, blocks, resolved.provenance, progress)
     if module.latency == 0:
-        line += "; " + _causal_line(module, resolve(name, checkpoint, **{**options, "causal": False}).load())
+        line += "; " + _causal_line(module, resolve(name, checkpoint, weights, **{**options, "causal": False}).load())
     return bundle, line
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..runtime.bundle import Provenance
 from .errors import CheckpointError, UnknownModelError
+from .files.kinds import read_file
 from .model import Model
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Resolved:
         provenance: where its weights come from.
         checkpoint: their file; None for random ones.
         options: of the variant.
+        weights: the group of weights in the file; "" for the ordinary ones.
     """
 
     model: Model
@@ -133,6 +135,7 @@ class Resolved:
     provenance: Provenance
     checkpoint: Path | None
     options: Mapping[str, bool]
+    weights: str = ""
 
     def load(self, note: Callable[[str], None] = lambda line: None) -> Family:
         """The model in evaluation mode; `note` is called with each remark on what its checkpoint held besides.
@@ -143,18 +146,16 @@ class Resolved:
         """
         if self.checkpoint is None:
             return untrained(self.model, **self.options)
-        state = _read(self.model, self.checkpoint, note, reverb=self.options.get("reverb", True))
-        module = _seeded(self.model, state, **self.options)
-        _fill(self.model, module, state, self.checkpoint)
-        return module
+        return _load(self, note, self.checkpoint)
 
 
-def resolve(name: str, checkpoint: Path | None = None, **options: bool) -> Resolved:
+def resolve(name: str, checkpoint: Path | None = None, weights: str = "", **options: bool) -> Resolved:
     """Find a model and its weights.
 
     Args:
         name: one of `NAMES`.
         checkpoint: other trained weights than it comes with.
+        weights: the group of weights in that file, `ema` for instance; by default the ordinary ones.
         options: `reverb=False` leaves the reverb out; `causal=True` glides without latency (see `upsampling`);
             `full_noise=True` filters noise with all taps (see `noise`).
 
@@ -164,27 +165,29 @@ def resolve(name: str, checkpoint: Path | None = None, **options: bool) -> Resol
     """
     model = find(name)
     file = checkpoint or model.checkpoint
-    provenance = _provenance(model, file, comes_along=checkpoint is None)
-    return Resolved(model, variant_name(model.name, **options), provenance, file, options)
+    provenance = _provenance(model, file, weights, comes_along=checkpoint is None)
+    return Resolved(model, variant_name(model.name, **options), provenance, file, options, weights)
 
 
-def _provenance(model: Model, file: Path | None, *, comes_along: bool) -> Provenance:
+def _provenance(model: Model, file: Path | None, weights: str, *, comes_along: bool) -> Provenance:
     if file is None:
         return Provenance(f"untrained: random, seed {SEED}, heads fitted to the loudness", "untrained", model.name)
-    try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"no checkpoint at {file}: {error.strerror}") from error
+    digest = hashlib.sha256(read_file(file)).hexdigest()
     if comes_along:
         return Provenance(f"trained, comes with Tonearm, sha256 {digest[:16]}", "trained", file.name, digest)
-    return Provenance(f"checkpoint {file.name}, sha256 {digest[:16]}", "checkpoint", file.name, digest)
+    which = f" ({weights})" if weights else ""
+    return Provenance(f"checkpoint {file.name}{which}, sha256 {digest[:16]}", "checkpoint", file.name, digest)
 
 
 def load(
-    name: str, checkpoint: Path | None = None, note: Callable[[str], None] = lambda line: None, **options: bool
+    name: str,
+    checkpoint: Path | None = None,
+    note: Callable[[str], None] = lambda line: None,
+    weights: str = "",
+    **options: bool,
 ) -> Family:
     """The model of that name in evaluation mode: `resolve`, then `Resolved.load`."""
-    return resolve(name, checkpoint, **options).load(note)
+    return resolve(name, checkpoint, weights, **options).load(note)
 
 
 def untrained(model: Model, **options: bool) -> Family:
@@ -204,30 +207,45 @@ def _seeded(model: Model, state: Mapping[str, Tensor], **options: bool) -> Famil
         return family_of(model).build(model, state, **options).eval()
 
 
-def _read(model: Model, checkpoint: Path, note: Callable[[str], None], *, reverb: bool) -> dict[str, Tensor]:
-    """The checkpoint's weights, without the reverb's if there is to be none."""
+def _load(resolved: Resolved, note: Callable[[str], None], checkpoint: Path) -> Family:
+    """The model with the checkpoint's weights, without the reverb's if there is to be none."""
     from .files.checkpoints import read_checkpoint
 
-    found = read_checkpoint(checkpoint)
+    found = read_checkpoint(checkpoint, resolved.weights)
     for line in found.notes:
         note(line)
-    if reverb:
-        return found.state
-    note("the reverb's weights are left out")
-    return {key: value for key, value in found.state.items() if not key.startswith("synth.reverb.")}
+    state = found.state
+    if not resolved.options.get("reverb", True):
+        note("the reverb's weights are left out")
+        state = {key: value for key, value in state.items() if not key.startswith("synth.reverb.")}
+    return fill(resolved.model, state, str(checkpoint), **resolved.options)
 
 
-def _fill(model: Model, module: Family, state: dict[str, Tensor], checkpoint: Path) -> None:
-    """Put the weights into the module; those of another patch would fit in shape, and sound wrong."""
+def fill(model: Model, state: dict[str, Tensor], source: str, **options: bool) -> Family:
+    """The model with these weights; `CheckpointError`, which names `source`, where they are not for it.
+
+    Those of another patch would fit in shape, and sound wrong.
+    """
     from .files.checkpoints import load_weights
+    from .files.weightnorm import with_products
 
-    similar = _meant(state)
+    whole = with_products(state)
+    module = _seeded(model, whole, **options)
+    similar = _meant(whole)
     meant = [] if model.architecture in [other.architecture for other in similar] else [m.name for m in similar]
-    load_weights(module, state, str(checkpoint), " or ".join(meant))
+    probably = f"it is probably for {' or '.join(meant)}" if meant else ""
+    load_weights(module, state, source, probably or ("" if similar else "nor any other of Tonearm's"))
     mismatch = family_of(model).mismatch(model, state)
     if mismatch:
-        probably = f": it is probably for {' or '.join(meant)}" if meant else ""
-        raise CheckpointError(f"{checkpoint} is for {mismatch}{probably}")
+        raise CheckpointError(f"{source} is for {mismatch}" + (f": {probably}" if probably else ""))
+    return module
+
+
+def models_for(state: Mapping[str, Tensor]) -> list[Model]:
+    """The models without weights that these are probably for."""
+    from .files.weightnorm import with_products
+
+    return _meant(with_products(dict(state)))
 
 
 def _meant(state: Mapping[str, Tensor]) -> list[Model]:

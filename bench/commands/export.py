@@ -23,10 +23,14 @@ def export(options: argparse.Namespace) -> None:
 
 
 def _exported(options: argparse.Namespace, progress: Progress) -> tuple[Bundle, str]:
+    if options.weights and not options.checkpoint:
+        raise BenchError("--weights chooses from a file: name it with --checkpoint")
     variant = {option: getattr(options, option) for option in options.variant}
     if ":" not in options.model:
         blocks = options.block or bundles.BLOCKS
-        return bundles.export_model(options.model, options.output, blocks, progress, options.checkpoint, **variant)
+        return bundles.export_model(
+            options.model, options.output, blocks, progress, options.checkpoint, options.weights, **variant
+        )
     if options.checkpoint or variant != options.variant:
         raise BenchError(
             f"{options.model} is built by its own code: leave out --checkpoint, --no-reverb, --causal and --full-noise"
@@ -37,14 +41,14 @@ def _exported(options: argparse.Namespace, progress: Progress) -> tuple[Bundle, 
 def convert(options: argparse.Namespace) -> None:
     """Write the weights of a checkpoint as .safetensors."""
     with bundles.needing_extra("converting"):
-        from ...models.files.checkpoints import convert
-    done = convert(options.old, options.new)
+        from ...models.convert import convert
+    done, model = convert(options.old, options.new, options.weights)
     for note in done.notes:
         say(f"{options.old}: {printable(note)}")
     tensors = done.state.values()
     numbers, size = sum(tensor.numel() for tensor in tensors), sum(tensor.nbytes for tensor in tensors)
     was = options.old.stat().st_size
-    say(f"kept: {len(tensors)} tensors, {numbers} numbers, {size / 1e6:.2f} MB of {was / 1e6:.2f} MB")
+    say(f"kept: {len(tensors)} tensors, {numbers} numbers, {size / 1e6:.2f} MB of {was / 1e6:.2f} MB, for {model}")
     out.print(options.new, soft_wrap=True)
 
 

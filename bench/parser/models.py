@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from ..terms import BLOCKS
@@ -52,6 +53,7 @@ def add_export(commands: Commands) -> None:
     command.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="trained weights: .safetensors, .pt, .pth, .ckpt"
     )
+    _add_weights(command)
     command.add_argument("--no-reverb", dest="reverb", action="store_false", help="leave the learned reverb out")
     command.add_argument(
         "--causal",
@@ -79,6 +81,16 @@ def add_convert(commands: Commands) -> None:
     )
     command.add_argument("old", type=Path, metavar="OLD", help="a checkpoint: .pt, .pth, .ckpt, .safetensors")
     command.add_argument("new", type=Path, metavar="NEW", help="a new file, whose name ends in .safetensors")
+    _add_weights(command)
+
+
+def _add_weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--weights",
+        default="",
+        metavar="NAME",
+        help="which weights of the checkpoint, where it has several, such as ema (default: those not averaged)",
+    )
 
 
 def add_import(commands: Commands) -> None:

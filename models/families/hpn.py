@@ -17,7 +17,7 @@ from ..errors import CheckpointError
 from .family import Family
 from .noise import TonePlusNoise
 from .oscillator import HarmonicOscillator, Phase
-from .recurrent import RecurrentDecoder, recurrent_width
+from .recurrent import TABLE, RecurrentDecoder, recurrent_width
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -77,9 +77,8 @@ class HpN(Family):
 
     @classmethod
     def width_of(cls, state: Mapping[str, Tensor]) -> int:
-        """See `Family`; what is trained in a synthesizer beside a reverb is another family's."""
-        trained = [key for key in state if key.startswith("synth.") and not key.startswith("synth.reverb.")]
-        return 0 if trained else recurrent_width(state)
+        """See `Family`; with tables it is a wavetable's."""
+        return 0 if any(key.startswith(TABLE) for key in state) else recurrent_width(state)
 
     def wanted_controls(self, loudness_db: Tensor) -> Tensor:
         """See `Family`; harmonics fall by 6 dB an octave or more."""

@@ -15,6 +15,7 @@ from ...export.streaming import Signals
 from .stateful import Stateful
 
 GRU = "decoder.gru.weight_hh_l0"
+TABLE = "synth.wavetables."  # tells the two families apart
 
 
 def _mlp(inputs: int, hidden: int) -> nn.Sequential:

@@ -17,7 +17,7 @@ from ..constants import HOP, SAMPLE_RATE
 from .family import Family
 from .noise import TonePlusNoise
 from .oscillator import Phase
-from .recurrent import RecurrentDecoder, recurrent_width
+from .recurrent import TABLE, RecurrentDecoder, recurrent_width
 from .stateful import Stateful
 from .upsampling import Held
 
@@ -105,7 +105,7 @@ class Wavetable(Family):
     @classmethod
     def width_of(cls, state: Mapping[str, Tensor]) -> int:
         """See `Family`; the tables tell it from HpN."""
-        return recurrent_width(state) if any(key.startswith("synth.wavetables.") for key in state) else 0
+        return recurrent_width(state) if any(key.startswith(TABLE) for key in state) else 0
 
     def wanted_controls(self, loudness_db: Tensor) -> Tensor:
         """See `Family`; mostly the first table, a sine."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from .keys import PARTS, canonical, listed
-from .torchfiles import Stored, read_torch_file, restore
+from .groups import is_tensor
+from .keys import MAX_LISTED, listed
+from .kinds import is_safetensors, read_file, refuse_others, what_is_wrong
+from .pick import pick
+from .torchfiles import a_kind, read_torch_file, restore
+from .weightnorm import as_wanted
 
 SAFETENSORS = ".safetensors"
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -29,81 +32,44 @@ class Checkpoint:
     notes: tuple[str, ...]
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, weights: str = "") -> Checkpoint:
     """The weights of a safetensors file, or of `torch.save`: a `state_dict`, bare or beside what else a run has left.
 
     Only tensors are read. All else that a file may carry, hyper-parameters for instance, is neither imported nor run.
 
+    Args:
+        path: the file.
+        weights: the name of one group of weights, `ema` for instance; by default those that are not averaged.
+
     Raises:
         CheckpointError: when the file is missing, damaged, of another kind, or has weights that are no finite numbers.
     """
+    content = read_file(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"no checkpoint at {path}: {error.strerror}") from error
-    try:
-        return _read(content, path.suffix)
+        return _read(content, path.suffix, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path} {error}") from error
     except Exception as error:  # a damaged file ends a reader in any way there is
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path} is damaged, or no file of torch.save or safetensors: {reason}") from error
+        raise CheckpointError(f"{path} {what_is_wrong(content, error)}") from error
 
 
-def _read(content: bytes, suffix: str) -> Checkpoint:
-    state, notes = (
-        _from_safetensors(content) if suffix == SAFETENSORS or _is_safetensors(content) else _from_torch(content)
-    )
-    if not state:
-        raise CheckpointError("holds no named tensors: save model.state_dict()")
-    return Checkpoint(state, (*notes, *_check_numbers(state)))
-
-
-def _is_safetensors(content: bytes) -> bool:
-    """Whether it begins with the length of a header, which is JSON."""
-    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8
-
-
-def _from_safetensors(content: bytes) -> tuple[dict[str, Tensor], list[str]]:
-    return canonical(safetensors.torch.load(content))
-
-
-def _from_torch(content: bytes) -> tuple[dict[str, Tensor], list[str]]:
-    saved, numbers = read_torch_file(content)
-    entries, beside = _weights(saved)
-    chosen, notes = canonical(entries)
-    strange = [key for key, value in chosen.items() if not isinstance(value, Stored)]
+def _read(content: bytes, suffix: str, weights: str) -> Checkpoint:
+    is_safe = is_safetensors(content)
+    if not is_safe:
+        refuse_others(content, suffix)
+    saved, numbers = (safetensors.torch.load(content), None) if is_safe else read_torch_file(content)
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"holds no named tensors but {a_kind(saved)}: save model.state_dict(), not the model")
+    picked = pick(saved, weights)
+    strange = [key for key, value in picked.state.items() if not is_tensor(value)]
     if strange:
         raise CheckpointError(f"holds more than named tensors: {listed(strange)}; save model.state_dict() alone")
-    state = {key: restore(value, numbers) for key, value in chosen.items()}
+    if not picked.state:
+        raise CheckpointError("holds no named tensors: save model.state_dict()")
+    state = {key: restore(value, numbers) if numbers else value for key, value in picked.state.items()}
     if sum(value.nbytes for value in state.values()) > MAX_SHARING * len(content):
         raise CheckpointError("declares more weights than the file can hold: its tensors overlap")
-    return state, beside + notes
-
-
-def _weights(saved: Any) -> tuple[dict[str, Any], list[str]]:
-    """The entries that are weights, and a note on everything beside them."""
-    if not isinstance(saved, dict):
-        raise CheckpointError("holds no named tensors: save model.state_dict(), not the model")
-    chosen = "state_dict" if isinstance(saved.get("state_dict"), dict) else _nested(saved)
-    if chosen is None:
-        return saved, []
-    others = [name for name in saved if name != chosen]
-    return saved[chosen], [f"ignored beside the weights: {listed(others)}; nothing in there was run"] if others else []
-
-
-def _nested(saved: dict[str, Any]) -> str | None:
-    """The one entry that holds tensors by name, where the file has none itself, as in `{"model": ..., "epoch": 3}`."""
-    if _holds_tensors(saved):
-        return None
-    sets = [name for name, value in saved.items() if isinstance(value, dict) and _holds_tensors(value)]
-    if len(sets) > 1:
-        raise CheckpointError(f"holds {len(sets)} sets of weights, {listed(sets)}: save one of them alone")
-    return sets[0] if sets else None
-
-
-def _holds_tensors(entries: dict[str, Any]) -> bool:
-    return any(isinstance(value, Stored) for value in entries.values())
+    return Checkpoint(state, (*picked.notes, *_check_numbers(state)))
 
 
 def _check_numbers(state: dict[str, Tensor]) -> list[str]:
@@ -123,27 +89,41 @@ def _is_rounded(value: Tensor) -> bool:
 
 
 def load_weights(module: nn.Module, state: dict[str, Tensor], source: str, meant: str = "") -> None:
-    """Put `state` into `module`; `CheckpointError` lists every key, shape and type that does not fit.
+    """Put `state` into `module`; `CheckpointError` lists keys, shapes and types that do not fit.
 
-    `meant` is the model that the weights are probably for, where that is another one.
+    Args:
+        module: takes weights with weight norm, of any of PyTorch's kinds, and without.
+        state: under the module's own keys.
+        source: what the weights are called.
+        meant: what they are for, where that is another model.
     """
     wanted = module.state_dict()
-    problems = [f"missing {key}" for key in wanted if key not in state]
-    problems += [f"unexpected {key}" for key in state if key not in wanted]
-    problems += [
-        f"{key} is {tuple(state[key].shape)}, the model has {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in state and state[key].shape != wanted[key].shape
-    ]
-    problems += [
-        f"{key} is {str(state[key].dtype).removeprefix('torch.')}, the model's are fractions: restore quantized weights"
-        for key in wanted
-        if key in state and _is_quantized(state[key], wanted[key], key in dict(module.named_buffers()))
+    buffers = {key for key, _ in module.named_buffers()}
+    fitted = as_wanted(state, {key: tuple(value.shape) for key, value in wanted.items()})
+    misshaped = [key for key in wanted if key in fitted and fitted[key].shape != wanted[key].shape]
+    whole = [key for key in wanted if key in fitted and _is_quantized(fitted[key], wanted[key], key in buffers)]
+    problems = [
+        *_some([f"missing {key}" for key in wanted if key not in fitted]),
+        *_some([f"unexpected {key}" for key in fitted if key not in wanted]),
+        *_some([f"{key} is {tuple(fitted[key].shape)}, the model has {tuple(wanted[key].shape)}" for key in misshaped]),
+        *_some(
+            [f"{key} is {_type(fitted[key])}, the model's are fractions: restore quantized weights" for key in whole]
+        ),
     ]
     if problems:
-        hint = f", it is probably for {meant}" if meant else ""
+        hint = f", {meant}" if meant else ""
         raise CheckpointError(f"{source} does not fit the model{hint}: " + "; ".join(problems))
-    module.load_state_dict(state)
+    module.load_state_dict(fitted)
+
+
+def _some(problems: list[str]) -> list[str]:
+    """The first few of a kind, and how many more there are."""
+    more = len(problems) - MAX_LISTED
+    return [*problems[:MAX_LISTED], f"and {more} more"] if more > 0 else problems
+
+
+def _type(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _is_quantized(value: Tensor, wanted: Tensor, is_buffer: bool) -> bool:
@@ -152,24 +132,23 @@ def _is_quantized(value: Tensor, wanted: Tensor, is_buffer: bool) -> bool:
     return wanted.is_floating_point() and not value.is_floating_point() and not plain
 
 
-def convert(old: Path, new: Path) -> Checkpoint:
-    """Write the weights of `old` as `new`, a .safetensors under the model's own keys, whole or not at all.
+def write_weights(state: dict[str, Tensor], new: Path) -> None:
+    """Write weights as a new .safetensors, whole or not at all; numbers stay as they are, float16 for instance.
 
-    Numbers stay as they are, float16 for instance. `CheckpointError` when `old` can't be read or holds other weights
-    than those of a model, and when `new` is there already or has another suffix.
+    `CheckpointError` when `new` is there already or has another suffix.
     """
-    if new.suffix != SAFETENSORS:
-        raise CheckpointError(f"{new}: weights are written as {SAFETENSORS}, so name it {new.stem}{SAFETENSORS}")
-    if new.exists():
-        raise CheckpointError(f"{new} exists already: remove it, or use another name")
-    found = read_checkpoint(old)
-    strange = [key for key in found.state if key.split(".")[0] not in PARTS]
-    if strange:
-        raise CheckpointError(f"{old} holds weights that belong to no known model: {listed(strange)}")
-    content = {key: value.contiguous().clone() for key, value in found.state.items()}  # two must not share numbers
+    check_new(new)
+    content = {key: value.contiguous().clone() for key, value in state.items()}  # two must not share numbers
     new.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{new.name}-", dir=new.parent) as temporary:
         part = Path(temporary) / new.name
         part.write_bytes(safetensors.torch.save(content, {"format": "pt"}))
         part.replace(new)
-    return found
+
+
+def check_new(new: Path) -> None:
+    """`CheckpointError` when `new` is there already, or is named like no file of weights."""
+    if new.suffix != SAFETENSORS:
+        raise CheckpointError(f"{new}: weights are written as {SAFETENSORS}, so name it {new.stem}{SAFETENSORS}")
+    if new.exists():
+        raise CheckpointError(f"{new} exists already: remove it, or use another name")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from ..errors import CheckpointError
-
-PARTS = ("decoder", "synth")
-WRAPPERS = ("model", "module", "_orig_mod", "student")  # Lightning, DataParallel, torch.compile, distillation
-INNER_WRAPPERS = ("module", "_orig_mod")
+# What wraps a module in the middle of a key: DataParallel, torch.compile, FSDP, activation checkpointing.
+INNER_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 TEACHER = "teacher"
-DDX7_PARTS = {("net", "0"): "decoder", ("net", "1"): "synth"}
+AVERAGED = {"ema", "shadow", "swa", "average", "averaged", "averaging", "avg", "polyak"}
+# The last "decoder" or "synth" of a key is ours, what stands before it wraps the model. "ema_" may be glued to it.
+OURS = re.compile(r"(?P<wrapper>(?:.*\.)?(?:\w*(?:ema|swa|avg|shadow)_)?)(?P<part>decoder|synth)\.(?P<rest>.+)", re.S)
+DDX7 = re.compile(r"(?P<wrapper>(?:.*?\.)??)net\.(?P<part>[01])\.(?P<rest>.+)", re.S)  # as its repository has them
+DDX7_PARTS = {"0": "decoder", "1": "synth"}
+# PyTorch's weight norm as it is written today, and as it was: a norm and a direction instead of a weight.
+PARAMETRIZED = re.compile(r"(.*\.)?parametrizations\.([^.]+)\.original([01])", re.S)
+WEIGHT_NORM = {"0": "_g", "1": "_v"}
 MAX_LISTED = 3
+MAX_NAME = 100  # of a name that is shown
+MAX_KEY = 500
 
 
 class Key(NamedTuple):
@@ -23,54 +30,36 @@ class Key(NamedTuple):
     rest: str
 
 
-def cut(key: str) -> Key:
-    """`model.net.0._orig_mod.gru.bias_hh_l0` is `model.`, `net.` and `decoder.gru.bias_hh_l0`."""
-    words = key.split(".")
-    start = 0
-    while start < len(words) and words[start] in WRAPPERS:
-        start += 1
-    wrapper, rest, style = "".join(f"{word}." for word in words[:start]), words[start:], ""
-    if (rest[0] if rest else "", rest[1] if len(rest) > 1 else "") in DDX7_PARTS:
-        style, rest = "net.", [DDX7_PARTS[rest[0], rest[1]], *rest[2:]]
-    return Key(wrapper, style, ".".join(word for word in rest if word not in INNER_WRAPPERS))
+def cut(key: str) -> Key | None:
+    """`model.net.0._orig_mod.gru.bias_hh_l0` is `model.`, `net.` and `decoder.gru.bias_hh_l0`; None if not ours."""
+    if len(key) > MAX_KEY:
+        return None
+    if found := OURS.fullmatch(key):
+        return Key(found["wrapper"], "", plain(f"{found['part']}.{found['rest']}"))
+    if found := DDX7.fullmatch(key):
+        return Key(found["wrapper"], "net.", plain(f"{DDX7_PARTS[found['part']]}.{found['rest']}"))
+    return None
 
 
-def canonical(state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The entries of the one model in `state` under that model's own keys, and notes on what was left out.
-
-    Entries of no model we know stay as they are. `CheckpointError`, to be put after the file's name, where there
-    are two models, or only a teacher.
-    """
-    cuts = {key: cut(key) for key in state}
-    teacher = [key for key in cuts if cuts[key].rest.split(".")[0] == TEACHER]
-    ours = {key: cuts[key] for key in cuts if cuts[key].rest.startswith(tuple(f"{part}." for part in PARTS))}
-    if teacher and not ours:
-        raise CheckpointError(f"holds a {TEACHER} but no student")
-    if not ours:
-        return dict(state), []
-    wrapper = _one_model(ours)
-    outside = [key for key in cuts if key not in teacher and cuts[key].wrapper != wrapper]
-    left_out = {*teacher, *outside}
-    notes = [f"ignored {TEACHER}.*: {len(teacher)} entries of distillation's teacher"] if teacher else []
-    notes += [f"ignored outside {wrapper}*: {listed(outside)}"] if outside else []
-    return {cuts[key].rest: value for key, value in state.items() if key not in left_out}, notes
+def plain(key: str) -> str:
+    """A key without what wraps modules within the model, weight norm as it was written at first."""
+    key = ".".join(word for word in key.split(".") if word not in INNER_WRAPPERS)
+    if found := PARAMETRIZED.fullmatch(key):
+        return f"{found[1] or ''}{found[2]}{WEIGHT_NORM[found[3]]}"
+    return key
 
 
-def _one_model(ours: Mapping[str, Key]) -> str:
-    """The wrapper that all these keys have; `CheckpointError` names the prefixes where they are those of two models."""
-    prefixes = sorted({key.wrapper + key.style for key in ours.values()})
-    if len(prefixes) > 1:
-        named = " and ".join(f"{prefix}*" if prefix else "no prefix" for prefix in prefixes)
-        raise CheckpointError(f"mixes two models, under {named}: save one of them alone")
-    seen: set[str] = set()
-    for name, key in ours.items():
-        if key.rest in seen:
-            raise CheckpointError(f"mixes two models: {name} appears under two names")
-        seen.add(key.rest)
-    return next(iter(ours.values())).wrapper
+def group_name(prefix: str) -> str:
+    """What people call the weights below a prefix: `ema_model.module.` is `ema_model`; "" where nothing is said."""
+    return ".".join(word for word in prefix.rstrip("._").split(".") if word and word not in INNER_WRAPPERS)
 
 
-def listed(names: list[str]) -> str:
+def is_averaged(name: str) -> bool:
+    """Whether a name says that these weights are the mean of those of many steps."""
+    return bool(AVERAGED & set(re.split(r"[._]", name.lower())))
+
+
+def listed(names: Iterable[str], most: int = MAX_LISTED) -> str:
     """The first few names, and how many more there are."""
-    more = len(names) - MAX_LISTED
-    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
+    short = [name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..." for name in names]
+    return ", ".join(short[:most]) + (f" and {len(short) - most} more" if len(short) > most else "")

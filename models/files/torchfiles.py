@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .kinds import AGAIN, ZIP, refuse_other_zips
 from .unpickle import Inert, unpickle
 
-ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_SIZE = 2**48  # keeps what is computed with sizes within 64 bits
 MAX_DIMENSIONS = 8
@@ -35,6 +35,17 @@ DTYPES = {
     "torch.ShortStorage": torch.int16,
     "torch.CharStorage": torch.int8,
     "torch.ByteStorage": torch.uint8,
+}
+# Bytes a number takes, of types that no weight has: in a legacy file, what comes next is found only with them.
+OTHER_WIDTHS = {
+    "torch.BoolStorage": 1,
+    "torch.ComplexFloatStorage": 8,
+    "torch.ComplexDoubleStorage": 16,
+    "torch.QInt8Storage": 1,
+    "torch.QUInt8Storage": 1,
+    "torch.QInt32Storage": 4,
+    "torch.QUInt4x2Storage": 1,
+    "torch.QUInt2x4Storage": 1,
 }
 
 
@@ -67,7 +78,13 @@ def read_torch_file(content: bytes) -> tuple[Any, Numbers]:
         CheckpointError: with what the file is instead, to be put after its name.
         Exception: of any kind, where the file is damaged.
     """
-    return _read_zip(content) if content.startswith(ZIP_MAGIC) else _read_legacy(content)
+    return _read_zip(content) if content.startswith(ZIP) else _read_legacy(content)
+
+
+def a_kind(saved: Any) -> str:
+    """What was saved, in words, where it is no dict."""
+    kinds = {Inert: "an object", Stored: "one tensor", list: "a list", tuple: "a tuple"}
+    return kinds.get(type(saved), f"a value ({type(saved).__name__})")
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> Stored | Inert:
@@ -90,6 +107,7 @@ CALLS = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "collections.OrderedDict": _ordered_dict,
+    "collections.defaultdict": lambda *_: {},
 }
 
 
@@ -105,11 +123,10 @@ def _read_zip(content: bytes) -> tuple[Any, Numbers]:
     archive = zipfile.ZipFile(io.BytesIO(content))
     entries = {entry.filename: entry for entry in archive.infolist()}
     roots = [name.removesuffix("data.pkl") for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-    if len(roots) != 1:
+    if len(roots) != 1 or f"{roots[0]}constants.pkl" in entries:
+        refuse_other_zips(entries)
         raise CheckpointError("is a zip archive, but none that torch.save wrote")
     [root] = roots
-    if f"{root}constants.pkl" in entries:
-        raise CheckpointError("is a TorchScript program: save the weights alone, torch.save(model.state_dict(), path)")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
         raise CheckpointError("is compressed, which torch.save never does: unpack it and save the weights again")
     if sum(entry.file_size for entry in entries.values()) > len(content):
@@ -127,8 +144,11 @@ def _read_legacy(content: bytes) -> tuple[Any, Numbers]:
 
     def storage(identity: Any) -> Storage | Inert:
         found = _storage(identity)
-        if isinstance(found, Storage):
-            widths[found.key] = found.dtype.itemsize
+        match identity, found:
+            case _, Storage(dtype, key):
+                widths[key] = dtype.itemsize
+            case ("storage", Inert(kind), str(key), *_), _ if kind in OTHER_WIDTHS:
+                widths[key] = OTHER_WIDTHS[kind]
         return found
 
     if unpickle(stream, CALLS, storage) != LEGACY_MAGIC:
@@ -136,8 +156,11 @@ def _read_legacy(content: bytes) -> tuple[Any, Numbers]:
     _version, _machine, pickled, keys = (unpickle(stream, CALLS, storage) for _ in range(4))
     parts = {}
     for key in filter(lambda key: isinstance(key, str), keys):
-        length = int.from_bytes(stream.read(8), "little") * widths[key]
+        count = stream.read(8)
+        length = int.from_bytes(count, "little") * widths[key]
         parts[key] = stream.read(length)
+        if len(count) < 8 or len(parts[key]) < length:
+            raise CheckpointError(f"is cut short: {AGAIN}")
     return pickled, _numbers(parts.__getitem__)
 
 
@@ -169,6 +192,12 @@ def restore(stored: Stored, numbers: Numbers) -> Tensor:
     if math.prod(size) > flat.numel() or (math.prod(size) > 0 and last >= flat.numel()):
         raise CheckpointError(f"declares a tensor of shape {size} where it holds {flat.numel()} numbers")
     return flat.as_strided(size, stride, offset)
+
+
+def shape_of(value: Tensor | Stored) -> tuple[int, ...] | None:
+    """The shape of a tensor, read or declared; None where it declares one that no tensor has."""
+    size = value.size if isinstance(value, Stored) else tuple(value.shape)
+    return size if isinstance(size, tuple) and len(size) <= MAX_DIMENSIONS and all(map(_is_size, size)) else None
 
 
 def _is_size(value: Any) -> bool:

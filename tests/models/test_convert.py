@@ -10,8 +10,9 @@ import safetensors.torch
 import torch
 from commands import process, tonearm
 from tonearm.models.catalogue import load
+from tonearm.models.convert import convert
 from tonearm.models.errors import CheckpointError
-from tonearm.models.files.checkpoints import convert, read_checkpoint
+from tonearm.models.files.checkpoints import read_checkpoint
 
 GOLDEN = places.GOLDEN / "hpn-reduced.pt"
 
@@ -43,12 +44,29 @@ def test_both_files_give_the_same_model(tmp_path: Path, run: Path) -> None:
 
 
 def test_numbers_keep_their_type_and_need_not_lie_in_a_row(tmp_path: Path) -> None:
-    base = torch.arange(6).reshape(2, 3)
-    state = {"decoder.a": base.T, "decoder.b": base[:, 1], "synth.fr": base[0], "synth.c": base.half()}
+    state = read_checkpoint(places.GOLDEN / "ddx7-reduced-violin.pt").state
+    state = {key: value.half() for key, value in state.items()}
+    across = state["decoder.net.1.block.0.weight_v"].transpose(0, 1).contiguous().transpose(0, 1)
+    state |= {"synth.fr": torch.tensor([1, 1, 1, 1, 3, 14]), "decoder.net.1.block.0.weight_v": across}
+    state["decoder.net.0.block.0.bias"] = state["decoder.net.0.block.3.bias"]
     torch.save(state, tmp_path / "old.pt")
     convert(tmp_path / "old.pt", tmp_path / "new.safetensors")
     found = read_checkpoint(tmp_path / "new.safetensors").state
     assert all(torch.equal(found[key], state[key]) and found[key].dtype == state[key].dtype for key in state)
+
+
+def test_what_is_converted_can_be_loaded_or_is_refused(tmp_path: Path) -> None:
+    state = read_checkpoint(GOLDEN).state
+    dry = {key: value for key, value in state.items() if not key.startswith("synth.reverb.")}
+    for kept, new, has_reverb in ((state, "wet.safetensors", True), (dry, "dry.safetensors", False)):
+        torch.save(kept, tmp_path / "old.pt")
+        _, model = convert(tmp_path / "old.pt", tmp_path / new)
+        load(model, tmp_path / new, reverb=has_reverb)
+    for spoiled in ({"decoder.gru.bias_hh_l0": torch.zeros(3)}, {"synth.stray": torch.zeros(1)}):
+        torch.save(state | spoiled, tmp_path / "old.pt")
+        with pytest.raises(CheckpointError, match=r"old\.pt does not fit the model: "):
+            convert(tmp_path / "old.pt", tmp_path / "other.safetensors")
+    assert not (tmp_path / "other.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", ["new.pt", "new", "new.safetensors.bak"])
@@ -69,7 +87,7 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     [
         (
             {"weight": torch.zeros(1), "decoder.a": torch.zeros(1)},
-            "holds weights that belong to no known model: weight$",
+            "holds weights that belong to no known model: decoder.a, weight; tonearm models lists",
         ),
         ({"decoder.a": torch.tensor(float("nan"))}, "not finite"),
         ([1], "holds no named tensors"),
@@ -88,7 +106,7 @@ def test_the_command_says_what_it_kept_and_what_it_left_out(tmp_path: Path, run:
     assert done.stderr.splitlines() == [
         f"{run}: ignored beside the weights: hyper_parameters; nothing in there was run",
         f"{run}: ignored teacher.*: 50 entries of distillation's teacher",
-        f"kept: 50 tensors, 39512 numbers, 0.16 MB of {run.stat().st_size / 1e6:.2f} MB",
+        f"kept: 50 tensors, 39512 numbers, 0.16 MB of {run.stat().st_size / 1e6:.2f} MB, for hpn-reduced",
     ]
     again = tonearm("convert", run, tmp_path / "new.safetensors", status=1)
     assert again.stderr.startswith("tonearm: ") and "exists already" in again.stderr

@@ -14,10 +14,11 @@ from tonearm.models.catalogue import family_and_width, load
 from tonearm.models.errors import CheckpointError
 from tonearm.models.families.hpn import HpN
 from tonearm.models.files.checkpoints import read_checkpoint
-from tonearm.models.files.keys import canonical
+from tonearm.models.files.pick import pick
 from torch import Tensor
 
 GOLDEN = places.GOLDEN / "hpn-reduced.pt"
+ONE, TWO, THREE, FOUR = (torch.zeros(1) for _ in range(4))
 KEYS = ["decoder.net.0.block.0.bias", "decoder.gru.weight_hh_l0", "synth.fr", "synth.reverb.wet"]
 
 
@@ -32,17 +33,19 @@ def state() -> dict[str, Tensor]:
 
 
 @given(
-    wrappers=st.lists(st.sampled_from(["model", "module", "_orig_mod", "student"]), max_size=4),
+    wrappers=st.lists(st.sampled_from(["model", "module", "_orig_mod", "student", "generator", "decoder"]), max_size=4),
     renamed=st.booleans(),
     compiled=st.booleans(),
 )
 def test_whatever_wraps_a_model_comes_off(wrappers: list[str], renamed: bool, compiled: bool) -> None:
+    wrappers = [word for word in wrappers if not (renamed and word == "decoder")]
+    weights = {key: torch.zeros(1) for key in KEYS}
     found = {}
     for key in KEYS:
         name = ddx7(key) if renamed else key
         name = name.replace(".reverb", "._orig_mod.reverb") if compiled else name
-        found[".".join([*wrappers, name])] = key
-    assert canonical(found) == ({key: key for key in KEYS}, [])
+        found[".".join([*wrappers, name])] = weights[key]
+    assert pick(found) == (weights, [])
 
 
 @pytest.mark.parametrize("prefix", ["", "model.", "module.", "model._orig_mod."])
@@ -70,26 +73,26 @@ def test_two_models_in_one_file_are_refused_by_their_prefixes(tmp_path: Path, ke
 
 @pytest.mark.parametrize("prefix", ["", "model."])
 def test_of_a_student_and_its_teacher_the_student_is_loaded(prefix: str) -> None:
-    state = {f"{prefix}student.decoder.a": 1, f"{prefix}teacher.decoder.a": 2, f"{prefix}student.synth.b": 3}
-    kept, notes = canonical(state)
-    assert kept == {"decoder.a": 1, "synth.b": 3}
+    state = {f"{prefix}student.decoder.a": ONE, f"{prefix}teacher.decoder.a": TWO, f"{prefix}student.synth.b": THREE}
+    kept, notes = pick(state)
+    assert kept == {"decoder.a": ONE, "synth.b": THREE}
     assert notes == ["ignored teacher.*: 1 entries of distillation's teacher"]
 
 
 def test_keys_of_no_model_stay_as_they_are() -> None:
-    state = {"weight": 1, "model.bias": 2}
-    assert canonical(state) == (state, [])
+    state = {"weight": ONE, "model.bias": TWO}
+    assert pick(state) == (state, [])
 
 
 def test_what_lies_beside_an_unwrapped_model_is_not_ignored() -> None:
-    state = {"decoder.a": 1, "extra.b": 2}
-    assert canonical(state) == (state, [])
+    state = {"decoder.a": ONE, "extra.b": TWO}
+    assert pick(state) == (state, [])
 
 
 def test_what_lies_beside_a_wrapped_model_is_ignored_and_said() -> None:
-    state = {"model.decoder.a": 1, "model.extra.b": 2, "loss.c": 3, "teacher.decoder.a": 4}
-    kept, notes = canonical(state)
-    assert kept == {"decoder.a": 1, "extra.b": 2}
+    state = {"model.decoder.a": ONE, "model.extra.b": TWO, "loss.c": THREE, "teacher.decoder.a": FOUR}
+    kept, notes = pick(state)
+    assert kept == {"decoder.a": ONE, "extra.b": TWO}
     assert notes == ["ignored teacher.*: 1 entries of distillation's teacher", "ignored outside model.*: loss.c"]
 
 
@@ -102,6 +105,7 @@ def test_what_lies_beside_a_wrapped_model_is_ignored_and_said() -> None:
             ("wavetable", 16),
         ),
         ({"decoder.net.0.block.0.bias": torch.zeros(64)}, ("ddx7", 64)),
+        ({"decoder.gru.weight_hh_l0": torch.zeros(48, 16), "synth.stray": torch.zeros(1)}, ("hpn", 16)),
         ({"decoder.gru.weight_hh_l0": torch.zeros(())}, ("", 0)),
         ({}, ("", 0)),
     ],
