@@ -14,6 +14,7 @@ import soundfile
 
 from ..models.constants import HOP, SAMPLE_RATE
 from ..models.sound.features import RECORDINGS, analyse, conversion, describe, read_recording
+from ..models.sound.soundfiles import read_sound
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
 from ..runtime.errors import SignalError
@@ -91,10 +92,7 @@ def _not_given(path: Path, bundle: Bundle) -> str:
 
 def _read_audio(path: Path, bundle: Bundle) -> np.ndarray:
     """`(samples,)`, silence at the end until all of it has come out."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ControlsError(f"{path} is not a sound file: {error}") from error
+    samples, rate = read_sound(path)
     if (samples.shape[1], rate) != (1, bundle.sample_rate):
         raise ControlsError(
             f"{path} has {describe(samples.shape[1], rate)}, {bundle.name} takes {describe(1, bundle.sample_rate)}: "

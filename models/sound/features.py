@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import platformdirs
-import soundfile
 from numpy.typing import NDArray
 
 from ...runtime.progress import Progress, unwatched
 from ..constants import FLOOR_DB, HOP, SAMPLE_RATE
 from ..errors import RecordingError, how_to_install
+from .soundfiles import Samples, read_sound
 
 RECORDINGS = (".wav", ".flac")
 ANALYSIS = 1  # one more whenever a recording would be analysed to something else
@@ -36,8 +36,6 @@ CLIPPED = 8  # samples at full scale, one after the other
 # same as in one piece: half a second is enough, in 96 s of phrases, with noise at -40 dB and without.
 PIECE, OVERLAP = 2500, 250
 
-Samples = NDArray[np.float32]
-
 
 def read_recording(path: Path) -> Samples:
     """A sound file that `check_recording` passes, `(samples,)` at 16 kHz.
@@ -45,11 +43,7 @@ def read_recording(path: Path) -> Samples:
     Raises:
         RecordingError: names the file and what is wrong with it.
     """
-    try:
-        read, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise RecordingError(f"{path} is not a sound file: {error}") from error
-    samples = np.asarray(read, np.float32)
+    samples, sample_rate = read_sound(path)
     check_recording(samples, sample_rate, str(path))
     return samples[:, 0]
 
