@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas
 import soundfile
 
 from ..models.constants import HOP, SAMPLE_RATE
@@ -20,33 +19,41 @@ from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays
 from ..runtime.errors import SignalError
 from ..runtime.files import whole
 from ..runtime.progress import Progress, unwatched
+from .control_tables import read_table
 from .errors import ControlsError
+from .plausible import plausible
 
 SILENT_DB = -65.0  # in the flute phrases that come along, notes are above it
 RANGE_DB = 20.0  # and rests 20 dB and more below notes
 ANALYSED = {("f0_hz", 1), ("loudness_db", 1)}  # names and widths of what a recording is analysed to
 
 
-def read_controls(path: Path, bundle: Bundle, progress: Progress = unwatched) -> dict[str, np.ndarray]:
+def read_controls(
+    path: Path, bundle: Bundle, progress: Progress = unwatched, note: Callable[[str], None] = lambda line: None
+) -> dict[str, np.ndarray]:
     """The bundle's inputs, `(1, frames, width)` each.
 
     From an .npz (arrays) or a .csv (columns) by name, or from a recording: as it is where the bundle has one input
-    of audio, analysed where it takes pitch and loudness. Noise that is not given is made, seeded.
+    of audio, analysed where it takes pitch and loudness. Noise that is not given is made, seeded. `note` hears of
+    frames that are not taken as they are.
 
     Raises:
         ControlsError: names what is missing or does not fit.
         RecordingError: names a recording that can't be analysed, and says what to do.
     """
-    readers = {".npz": _read_npz, ".csv": _read_csv}
+    names = [signal.name for signal in bundle.inputs]
+    readers = {".npz": _read_npz, ".csv": lambda path: read_table(path, names)}
     readers |= dict.fromkeys(RECORDINGS, lambda path: _read_recording(path, bundle, progress))
     if path.suffix.lower() not in readers:
         raise ControlsError(f"{path}: controls are read from {', '.join(readers)}, not from {path.suffix or 'this'}")
     if not path.is_file():
         raise ControlsError(f"there is no file {path}")
     given = readers[path.suffix.lower()](path)
-    names = [signal.name for signal in bundle.inputs]
     try:
-        return check_signals(bundle, {name: given[name] for name in names if name in given})
+        taken = {name: given[name] for name in names if name in given}
+        return check_signals(bundle, plausible(taken, bundle.sample_rate, note))
+    except ControlsError as error:
+        raise ControlsError(f"{path}: {error}") from error
     except SignalError as error:
         raise ControlsError(f"{path}: {error} (it has {', '.join(given) or 'nothing'})") from error
 
@@ -55,15 +62,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         return read_arrays(path)
     except UNREADABLE as error:
-        raise ControlsError(f"{path} is not an .npz of plain arrays") from error
-
-
-def _read_csv(path: Path) -> dict[str, np.ndarray]:
-    try:
-        table = pandas.read_csv(path, comment="#", skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        raise ControlsError(f"{path} is not a table: {error}") from error
-    return {str(name): table[name].to_numpy() for name in table}
+        empty = "" if path.stat().st_size else ": it is empty"
+        raise ControlsError(f"{path} is not an .npz of plain arrays{empty}") from error
 
 
 def _read_recording(path: Path, bundle: Bundle, progress: Progress) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from .. import bundles
 from ..errors import BenchError
 from ..output.console import out, say, stage
 from ..output.numbers import count
+from ..output.spreadsheets import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ def compare(options: argparse.Namespace) -> None:
     _print(told)
     if options.csv:
         with whole(options.csv) as part:
-            table.to_csv(part, index=False)
+            write_csv(table, part)
         say(f"wrote {options.csv}")
     if options.html:
         from ..compare.html import write_html

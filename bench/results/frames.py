@@ -17,6 +17,7 @@ from ...runtime.files import whole
 from ...runtime.measure import COUNTERS
 from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ...runtime.telemetry import PRESSURES
+from ..output.spreadsheets import write_csv
 from .columns import STEP_COLUMNS, TELEMETRY_COLUMNS, case_row
 from .measured import lateness_of, share, step_costs
 from .plausible import known_sensors
@@ -155,11 +156,11 @@ class Results:
         return files
 
     def to_csv(self, file: Path | str, table: str = "cases") -> None:
-        """Write one of the tables."""
+        """Write one of the tables; texts that a spreadsheet would run as formulas begin with an apostrophe."""
         target = Path(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         with whole(target) as part:
-            getattr(self, table).to_csv(part, index=False)
+            write_csv(getattr(self, table), part)
 
 
 def _each(make: Callable[[Any], Any], of: Iterable[Any]) -> list[Any]:

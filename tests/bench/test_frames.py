@@ -408,6 +408,12 @@ def test_tables_are_written_as_parquet_and_csv(tmp_path: Path) -> None:
     assert [str(path.name) for path in results.to_parquet(tmp_path / "less", ["steps"])] == ["steps.parquet"]
 
 
+def test_a_board_named_like_a_formula_is_harmless_in_a_csv(tmp_path: Path) -> None:
+    results = load(keep(tmp_path / "results", "a", measured() | {"board": "=1+1"}))
+    results.to_csv(tmp_path / "cases.csv")
+    assert pandas.read_csv(tmp_path / "cases.csv")["board"].tolist() == ["'=1+1"]
+
+
 def test_a_step_takes_less_than_eighty_bytes_of_memory(tmp_path: Path) -> None:
     make(tmp_path, 8, 100_000)
     cases, steps = (read(tmp_path, table)[3] for table in ("cases", "cases,steps"))
