@@ -16,9 +16,10 @@ from ..models.sound.features import RECORDINGS, analyse, conversion, describe, r
 from ..models.sound.soundfiles import read_sound
 from ..runtime.bundle import Bundle
 from ..runtime.clip import UNREADABLE, check_signals, padded_frames, read_arrays, write_arrays
-from ..runtime.errors import SignalError
+from ..runtime.errors import SignalError, SoundError
 from ..runtime.files import whole
 from ..runtime.progress import Progress, unwatched
+from ..runtime.sound import check_named
 from .control_tables import read_table
 from .errors import ControlsError
 from .plausible import plausible
@@ -121,8 +122,10 @@ def audio_output(bundle: Bundle) -> str | None:
 def write_sound(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> str:
     """Write `(samples,)` outputs to an .npz, or the audio to a .wav; a line about it.
 
-    A .wav louder than full scale is scaled down to fit, and the line says so.
+    A .wav louder than full scale is scaled down to fit, and the line says so. `ControlsError` where an output is
+    missing, is not a row of finite floats, or is of another length than the others; then nothing is written.
     """
+    _check_sound(path, outputs, bundle)
     rate, name = bundle.sample_rate, audio_output(bundle)
     sizes = {signal.name: outputs[signal.name].size * bundle.hop // signal.width for signal in bundle.outputs}
     text = f"{path}: {max(sizes.values()) / rate:.2f} s at {rate} Hz"
@@ -156,6 +159,17 @@ def _keep(path: Path, write: Callable[[Path], object]) -> None:
                 f"{reason}, nor can anything in {other.parent}: free some space and run it again"
             ) from error
         raise ControlsError(f"{reason}: it is kept as {other}") from error
+
+
+def _check_sound(path: Path, outputs: dict[str, np.ndarray], bundle: Bundle) -> None:
+    try:
+        check_named(bundle, outputs)
+    except SoundError as error:
+        raise ControlsError(f"{path} is not written: {error}") from error
+    sizes = {signal.name: outputs[signal.name].size * bundle.hop / signal.width for signal in bundle.outputs}
+    if max(sizes.values()) - min(sizes.values()) >= bundle.hop:  # cut to a recording, they may differ within a hop
+        told = ", ".join(f"{name} {size / bundle.sample_rate:.3f} s" for name, size in sizes.items())
+        raise ControlsError(f"{path} is not written: its outputs are not equally long ({told})")
 
 
 def remark_on(path: Path, signals: dict[str, np.ndarray]) -> str:

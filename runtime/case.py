@@ -32,6 +32,8 @@ def measure_case(
 ) -> dict[str, np.ndarray]:
     """Measure what the request says, on the golden controls; `granted` and `memory` of the run go into the record.
 
+    So does `not_finite`, where outputs were not finite numbers: in how many steps, and in which first.
+
     Args:
         bundle: what is played.
         request: see `runner`.
@@ -65,6 +67,9 @@ def measure_case(
         )
         record["memory"]["run"] = memory()  # while the stream is there
         record["granted"] = {**granted.granted(refused, system), "instructions": said}
+    odd = found.pop("not_finite")
+    if odd.size:
+        record["not_finite"] = {"steps": int(odd.size), "first": int(odd[0])}
     output = bundle.outputs[0]
     found["silent"] = silent_blocks(golden[output.name], request["block"] // bundle.hop * output.width)
     return {**found, "telemetry": _seen(int(found["origin_ns"][0]))}

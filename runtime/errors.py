@@ -7,6 +7,7 @@ RunnerError
 ├── BundleError    the bundle is missing a part, or a part is not what its manifest says
 ├── SessionError   ONNX Runtime does not load or run the graph
 ├── SignalError    the controls do not fit what the bundle takes
+├── SoundError     what comes out is not sound: numbers that are not finite, or not as many as were asked for
 └── ParityError    the stream on this machine is not the trained model
 """
 
@@ -29,6 +30,10 @@ class SessionError(RunnerError):
 
 class SignalError(RunnerError):
     """The controls do not fit what the bundle takes."""
+
+
+class SoundError(RunnerError):
+    """What comes out is not sound; the message names the output and the sample."""
 
 
 class ParityError(RunnerError):

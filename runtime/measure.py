@@ -21,6 +21,7 @@ import numpy as np
 
 from .clip import hold_last
 from .clock import sleep_until
+from .sound import are_finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,8 @@ def measure(
 
     Returns:
         What `allocate` says, cut to the steps that were done, `counts` by name, `gc_ns`: when Python collected garbage,
-        and `origin_ns` (1,), tick 0 on the monotonic clock. `instructions` is empty where they are not counted.
+        `origin_ns` (1,), tick 0 on the monotonic clock, and `not_finite`: the steps whose outputs were not finite
+        numbers. `instructions` is empty where they are not counted.
     """
     blocks, count = clip_blocks(stream, signals), instructions or (lambda: 0)
     nothing: Blocks = [[] for _ in blocks]
@@ -84,13 +86,14 @@ def measure(
     ready()
     with _without_garbage_collection() as collected:
         back_to_back(lambda: None, nothing, arrays["floor_before_ns"])
-        origin, timed = _timed(stream.step, blocks, arrays, tick_ns, count, stop_after_misses)
+        origin, timed, odd = _timed(stream, blocks, arrays, tick_ns, count, stop_after_misses)
         back_to_back(lambda: None, nothing, arrays["floor_after_ns"])
     found = {key: value for key, value in arrays.items() if key != "counts"}
     found |= {key: arrays[key][:timed] for key in PER_STEP} | dict(zip(COUNTERS, arrays["counts"][:timed].T))
     if instructions is None:
         found["instructions"] = found["instructions"][:0]
-    return {**found, "gc_ns": np.array(collected, np.int64) - origin, "origin_ns": np.array([origin])}
+    found |= {"gc_ns": np.array(collected, np.int64) - origin, "origin_ns": np.array([origin])}
+    return {**found, "not_finite": np.array(odd, np.int64)}
 
 
 def silent_blocks(output: np.ndarray, values: int) -> np.ndarray:
@@ -144,21 +147,22 @@ def back_to_back(step: Callable[[], None], blocks: Blocks, times: np.ndarray) ->
 
 
 def _timed(
-    step: Callable[[], None],
+    stream: Stream,
     blocks: Blocks,
     arrays: dict[str, np.ndarray],
     tick_ns: Ticks | None,
     instructions: Callable[[], int],
     stop_after_misses: int,
-) -> tuple[int, int]:
+) -> tuple[int, int, list[int]]:
     """Fill `start_ns`, `step_ns`, `instructions`, `counts`: when tick 0 was, and how many steps were done.
 
-    What is counted is read outside of the time.
+    Also those whose outputs are not finite. This is looked at, and what is counted is read, outside of the time.
     """
     starts, times, counts, retired = (arrays[key] for key in ("start_ns", "step_ns", "counts", "instructions"))
     count, clock, copy = len(blocks), time.perf_counter_ns, np.copyto
     usage, us = resource.getrusage, resource.RUSAGE_SELF  # with ONNX Runtime's threads
     origin = clock() + LEAD_NS if tick_ns else 0
+    step, outputs, odd = stream.step, list(stream.outputs.values()), []
     misses, timed = 0, times.size
     for index in range(times.size):
         block = blocks[index % count]
@@ -176,10 +180,12 @@ def _timed(
         counts[index, 1] = now.ru_nivcsw - was.ru_nivcsw
         counts[index, 2] = now.ru_minflt - was.ru_minflt
         counts[index, 3] = now.ru_majflt - was.ru_majflt
+        if not are_finite(outputs):
+            odd.append(index)
         misses += bool(tick_ns and after > origin + tick_ns(index + 1))
         if stop_after_misses and misses == stop_after_misses:
             timed = index + 1
             break
     origin = origin or int(starts[0])
     starts -= origin
-    return origin, timed
+    return origin, timed, odd

@@ -9,7 +9,7 @@ import numpy as np
 
 from .bundle import Bundle, Signal
 from .clip import lag
-from .errors import ParityError
+from .errors import ParityError, SoundError
 from .stream import Stream
 
 TOLERANCE = 1e-4  # of full scale: what a stream may differ by, unless its bundle says otherwise
@@ -58,7 +58,10 @@ def check_parity(stream: Stream, golden: dict[str, np.ndarray], frames: int | No
     streamed, compared = proof_frames(bundle, stream.block, golden[bundle.inputs[0].name].shape[1], frames)
     signals = {signal.name: golden[signal.name][:, :streamed] for signal in bundle.inputs}
     started: list[int] = []
-    got = stream.render(signals, lambda done, total: started.append(time.perf_counter_ns()))
+    try:
+        got = stream.render(signals, lambda done, total: started.append(time.perf_counter_ns()))
+    except SoundError as error:
+        raise ParityError(str(error)) from error
     errors = []
     for signal in bundle.outputs:
         samples = compared * signal.width

@@ -20,6 +20,7 @@ from ...models.training.instruments import INSTRUMENTS
 from ...models.training.train import sound
 from ...runtime.bundle import Provenance
 from ...runtime.progress import Progress
+from ...runtime.sound import first_odd
 from ..errors import BenchError
 
 TO_TARGET = ["mss", "lsd_db", "pitch_cents", "pitch_p90_cents", "loudness_db", "loudness_p90_db", "voiced_share"]
@@ -107,7 +108,10 @@ def silent(entries: Sequence[Entry]) -> Comparison:
 
 
 def compare(entries: Sequence[Entry], phrases: Sequence[Phrase], progress: Progress) -> Comparison:
-    """Let every model play every phrase, and analyse what comes out: two seconds each on a processor core."""
+    """Let every model play every phrase, and analyse what comes out: two seconds each on a processor core.
+
+    `BenchError` names the model and the phrase where what comes out is not finite numbers.
+    """
     sounds = _play(entries, phrases, progress)
     every = [[phrase.audio for phrase in phrases], *sounds.values()]
     heard = _hear([audio for one in every for audio in one], progress)
@@ -130,8 +134,18 @@ def _play(entries: Sequence[Entry], phrases: Sequence[Phrase], progress: Progres
         for phrase in phrases:
             progress(f"{entry.label} plays {phrase.name}", sum(map(len, sounds.values())), len(entries) * len(phrases))
             with torch.no_grad():
-                sounds[entry.label].append(sound(entry.module, phrase).numpy())
+                sounds[entry.label].append(_finite(sound(entry.module, phrase).numpy(), entry, phrase))
     return sounds
+
+
+def _finite(audio: Samples, entry: Entry, phrase: Phrase) -> Samples:
+    odd = first_odd(audio)
+    if odd is not None:
+        raise BenchError(
+            f"{entry.label} plays {phrase.name} with a number that is not finite ({audio[odd]:g}) at sample {odd}: "
+            "it can't be compared; leave it out, or mend its weights"
+        )
+    return audio
 
 
 def _hear(every: list[Samples], progress: Progress) -> list[Heard]:

@@ -44,6 +44,7 @@ def notes(board: Board) -> list[str]:
     return [
         *reading(board),
         *granted_lines(board),
+        *sound_lines(board),
         *slow_lines(board),
         *profile_lines(board),
         not_measured(board),
@@ -131,6 +132,19 @@ def floor_lines(cases: Sequence[Row], clock: str) -> list[str]:
         f"noise floor: an empty step takes {duration(usual)} (p50), {duration(longest)} (max); smaller differences "
         "of p50 or max mean nothing"
     ]
+
+
+def sound_lines(board: Board) -> list[str]:
+    """Which runs were of no sound: they can't be played, whatever they cost."""
+    found = []
+    for entry in board.entries:
+        record = entry["record"]
+        odd = record.get("not_finite")
+        if isinstance(odd, dict):
+            block = record["request"]["block"]
+            steps = f"{count(odd.get('steps', 0), 'step')}, the first of them step {odd.get('first', 0)}"
+            found.append(f"{printable(record['model'])}, block {block}: outputs were not finite numbers in {steps}")
+    return [f"not playable: {'; '.join(dict.fromkeys(found))}"] if found else []
 
 
 def slow_lines(board: Board) -> list[str]:

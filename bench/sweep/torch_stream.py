@@ -59,6 +59,11 @@ class TorchStream:
         """Back to the states before the first block."""
         self._states: Any = tuple(self._module.zero_states().values())
 
+    def states(self) -> dict[str, np.ndarray]:
+        """The states as the last step left them, by name (copies)."""
+        names = [state.name for state in self.bundle.states]
+        return {name: state.numpy().copy() for name, state in zip(names, self._states, strict=True)}
+
     def render(
         self, signals: dict[str, np.ndarray], progress: Callable[[int, int], None] = lambda done, total: None
     ) -> dict[str, np.ndarray]:

@@ -235,11 +235,17 @@ def controls_of(model: Family, phrase: Phrase) -> Tensor:
 
 
 def validate(model: Family, phrases: Sequence[Phrase]) -> float:
-    """The mean MSS of whole phrases."""
+    """The mean MSS of whole phrases; `TrainingError` names one that is played with numbers that are not finite."""
     model.eval()
     device = next(model.parameters()).device
     wanted = [torch.from_numpy(phrase.audio).to(device)[None] for phrase in phrases]
-    losses = [multi_scale_spectral(w, sound(model, p)[None]) for w, p in zip(wanted, phrases, strict=True)]
+    played = [sound(model, phrase)[None] for phrase in phrases]
+    for audio, phrase in zip(played, phrases, strict=True):
+        if not audio.isfinite().all():
+            raise TrainingError(
+                f"the model plays {phrase.name} with numbers that are not finite: train with another --seed"
+            )
+    losses = [multi_scale_spectral(w, audio) for w, audio in zip(wanted, played, strict=True)]
     return float(torch.stack(losses).mean())
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
 import soundfile
+import torch
 from commands import process, tonearm
 from made_results import entry, samples
+from sounds import phrase
 from tonearm.bench.compare.comparison import Comparison, Entry, compare, differences, instrument_of, read_entries, table
 from tonearm.bench.compare.costs import block_costs
 from tonearm.bench.compare.html import wav, write_html
@@ -23,6 +27,7 @@ from tonearm.bench.results.store import append, load
 from tonearm.bench.terms import INSTRUCTIONS
 from tonearm.models.training.dataset import Phrase
 from tonearm.models.training.listening import test_phrases as listen
+from tonearm.runtime.progress import unwatched
 
 SECOND = 250  # frames
 NAMES = ["hpn-44", "hpn-reduced", "wavetable-reduced"]
@@ -138,6 +143,15 @@ def test_the_instrument_is_the_one_in_the_names() -> None:
 def test_a_model_named_twice_is_refused() -> None:
     with pytest.raises(BenchError, match="hpn-reduced is named twice"):
         read_entries(["hpn-reduced", "hpn-reduced"], lambda line: None)
+
+
+def test_a_model_that_plays_no_numbers_is_named_with_the_phrase(entries: list[Entry]) -> None:
+    broken = copy.deepcopy(entries[1].module)
+    with torch.no_grad():
+        next(broken.parameters())[...] = float("nan")
+    phrases = [phrase("one", 300, 1.0)]
+    with pytest.raises(BenchError, match=rf"{entries[1].label} plays one with a number that is not finite \(nan\)"):
+        compare([entries[0], replace(entries[1], module=broken)], phrases, unwatched)
 
 
 def test_a_sound_above_full_scale_is_scaled_and_any_other_is_not() -> None:

@@ -174,6 +174,17 @@ def test_the_notes_say_what_was_granted_refused_and_not_measured(copied: Path) -
         assert {"temperature (no sensor)", "power (no sensor is read)"} <= set(unmeasured(board))
 
 
+def test_a_run_of_no_sound_is_marked(copied: Path, recorded: Results) -> None:
+    def broken(case: dict[str, Any]) -> dict[str, Any]:
+        return {**case, "record": {**case["record"], "not_finite": {"steps": 12, "first": 3}}}
+
+    said = [notes(board)[-20:] for results in (recorded, change(copied, broken)) for board in sections(results)[:1]]
+    marked = [[note for note in lines if note.startswith("not playable: ")] for lines in said]
+    assert marked[0] == []
+    assert len(marked[1]) == 1
+    assert ", block 64: outputs were not finite numbers in 12 steps, the first of them step 3" in marked[1][0]
+
+
 def test_what_telemetry_knows_is_shown_and_not_called_unmeasured(copied: Path, tmp_path: Path) -> None:
     def warm(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if "telemetry" in arrays:

@@ -108,6 +108,14 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was_before(tmp_pat
     assert all(value.isfinite().all() for value in kept["model"].values())
 
 
+def test_a_model_that_plays_no_numbers_is_not_validated() -> None:
+    model = tiny()
+    with torch.no_grad():
+        next(model.parameters())[...] = float("nan")
+    with pytest.raises(TrainingError, match=f"plays {DATA.validation[0].name} with numbers that are not finite"):
+        validate(model, DATA.validation)
+
+
 def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
     rates = [learning_rate(step, 3000) for step in range(3000)]
     assert rates[0] == pytest.approx(0.01)

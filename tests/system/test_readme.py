@@ -95,7 +95,9 @@ def test_the_example_of_the_runtime_plays(tmp_path: Path, monkeypatch: pytest.Mo
     (example,) = blocks(ROOT / "runtime" / "README.md", "python")
     spoken = "import numpy\nassert block.shape == (64,) and numpy.ptp(block) > 0.01"
     subprocess.run(
-        [sys.executable, "-c", example.replace("stream.reset()", f"{spoken}\nstream.reset()")], timeout=60, check=True
+        [sys.executable, "-c", example.replace("\nstream.reset()", f"\n{spoken}\nstream.reset()")],
+        timeout=60,
+        check=True,
     )
 
 
