@@ -114,6 +114,8 @@ def export_own(
     Raises:
         BenchError: when there is no such module, or it can't be built.
         LintError: when the linter finds something; nothing is written.
+
+    What the linter only warns of is said on the way.
     """
     name = user_modules.bundle_name(target)
     _check_name(name, "give your file or function another name")
@@ -123,7 +125,9 @@ def export_own(
         progress(f"build {target}", 0, 1)
         module = user_modules.load_own(target)
         progress(f"check {target}", 0, 1)
-        user_modules.check(module, target)
+        warnings = user_modules.check(module, target)
+        for warning in warnings:
+            say(f"{target}: warning, for input above full scale: {warning}")
         blocks = blocks or default_blocks(module.hop)
         bundle, line = _export(module, name, folder, blocks, user_modules.describe(module, target), progress)
     return bundle, f"{line}; blocks of {', '.join(map(str, bundle.graphs))} samples"

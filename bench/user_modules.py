@@ -88,14 +88,15 @@ def _called(build: Any, target: str) -> Any:
         raise BenchError(f"{target} raises {told(error)}") from error
 
 
-def check(module: StreamingModule, target: str) -> None:
-    """`LintError` with everything the linter finds."""
+def check(module: StreamingModule, target: str) -> list[str]:
+    """What the linter warns of; `LintError` with everything that it finds."""
     from ..export.errors import LintError
-    from ..export.lint import lint
+    from ..export.lint import lint, warn
 
     findings = lint(module)
     if findings:
         raise LintError(target, findings)
+    return [str(warning) for warning in warn(module)]
 
 
 def describe(module: StreamingModule, target: str) -> Provenance:

@@ -16,6 +16,7 @@ from ..errors import StreamingError
 from ..probe import Finding, change, clip, copied, difference, play, told, varied
 from ..streaming import Signals, StreamingModule, step, stream
 from .contract import LENGTHS, check_contract
+from .extremes import check_extremes, warn_beyond
 from .latency import check_latency
 
 SINGLE_FRAMES = 8
@@ -31,19 +32,30 @@ def lint(module: StreamingModule) -> list[Finding]:
     The checks run in stages, and what would only be a consequence of an earlier finding is not reported. The module
     is taken as it is: call `eval()` before. It is left as it is where it can be copied (`copy.deepcopy`).
     """
-    with torch.no_grad(), contextlib.suppress(Exception):  # some can't be: weight_norm's tensors, for example
-        module = copy.deepcopy(module)
+    module = _copy(module)
     stages: tuple[tuple[Check, ...], ...] = (
         (check_contract,),
         (check_in_place, check_repeats),
         (check_causality,),
         (check_states, check_latency),
+        (check_extremes,),
     )
     for stage in stages:
         found = [finding for check in stage for finding in _guarded(check, module)]
         if found:
             return list(dict.fromkeys(found))
     return []
+
+
+def warn(module: StreamingModule) -> list[Finding]:
+    """What a good module can't play, but needn't: input above full scale that is answered with no finite numbers."""
+    return _guarded(warn_beyond, _copy(module))
+
+
+def _copy(module: StreamingModule) -> StreamingModule:
+    with torch.no_grad(), contextlib.suppress(Exception):  # some can't be: weight_norm's tensors, for example
+        return copy.deepcopy(module)
+    return module
 
 
 def _guarded(check: Check, module: StreamingModule) -> list[Finding]:

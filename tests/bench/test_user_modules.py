@@ -190,3 +190,48 @@ def test_a_module_without_weights_is_not_described_by_a_hash_of_nothing() -> Non
 )
 def test_what_does_not_go_with_a_module_of_ones_own_is_said(tmp_path: Path, arguments: list[str], said: str) -> None:
     assert said in complaint(tmp_path, *arguments)[-1]
+
+
+ROOTS = """
+import torch
+from tonearm.export.streaming import StreamingModule
+
+
+class Roots(StreamingModule):
+    sample_rate, hop, latency = 16_000, 64, 0
+    inputs, outputs = {"sound": 64}, {"audio": 64}
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def zero_states(self, batch=1):
+        return {}
+
+    def example(self, frames):
+        return {"sound": 0.3 * torch.sin(torch.arange(64.0 * frames) / 9).reshape(1, frames, 64)}
+
+    def forward(self, sound):
+        return (sound * (self.most - sound).sqrt(),)
+
+
+def small():
+    return Roots(0.5)
+
+
+def build():
+    return Roots(2.0)
+"""
+
+
+@pytest.mark.usefixtures("own_imports")
+def test_a_module_that_full_scale_makes_no_number_of_is_refused_and_one_for_more_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "roots.py").write_text(ROOTS)
+    lines = complaint(tmp_path, "export", "roots:small", "--block", "64")
+    assert "roots:small would not stream as it should: 1 finding" in " ".join(lines)
+    assert "finite: audio, sample 0: the output is nan, not a finite number" in " ".join(lines)
+    assert "where sound is 1 throughout" in " ".join(lines)
+    said = tonearm("export", "roots:build", "--block", "64").stderr
+    assert "roots:build: warning, for input above full scale: finite: audio, sample 0: the output is nan" in said
+    assert "where sound is 4 throughout" in said
+    assert read_bundle(tmp_path / "bundles" / "roots").name == "roots"
