@@ -182,8 +182,9 @@ def import_onnx(path: Path, name: str, folder: Path | None, progress: Progress, 
     _check_name(name, "give the bundle another name with --name")
     with needing_extra("importing"):
         from ..export.foreign.convert import import_graph
-    folder = folder or _own_folder(name, Provenance("", "graph", path.name))
-    return import_graph(path, name, folder, progress=progress, **how)
+
+        folder = folder or _own_folder(name, Provenance("", "graph", path.name))
+        return import_graph(path, name, folder, progress=progress, **how)
 
 
 def ensure_bundle(

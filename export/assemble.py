@@ -1,12 +1,10 @@
-"""The folder of a bundle: graphs, weights, golden vectors, manifest; it appears in its place whole or not at all."""
+"""The folder of a bundle: graphs, weights, golden vectors, manifest."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,51 +14,12 @@ import onnx
 
 from ..runtime.bundle import FORMAT, MANIFEST, Bundle, Provenance, next_name, read_bundle, sha256
 from ..runtime.clip import write_arrays
-from ..runtime.errors import ParityError, RunnerError
-from ..runtime.parity import check_parity
-from ..runtime.stream import Stream
-from .errors import ExportError, VerifyError
 from .weights import share_weights
 
 IR_VERSION = 9  # with opset 18 it loads in every ONNX Runtime from 1.16 on; onnx's own default does not
 VERIFY_BLOCKS = 32
 WEIGHTS = "weights.bin"
 GOLDEN = "golden.npz"
-
-
-def check_folder(folder: Path) -> None:
-    """`ExportError` when a bundle in `folder` would take the place of something else."""
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    try:
-        known = {MANIFEST, *read_bundle(folder).files} if found else set()
-    except RunnerError:
-        known = set()
-    if found - known or (folder.exists() and not folder.is_dir()):
-        raise ExportError(f"{folder} exists and is not a bundle: name another folder, or move it away")
-
-
-@contextlib.contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """Where to write what takes the place of `folder` when the block ends well; otherwise it stays as it is."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        new = Path(temporary) / "bundle"
-        yield new
-        check_folder(folder)  # something may have come there meanwhile
-        _replace(new, folder, Path(temporary) / "old")
-
-
-def _replace(new: Path, folder: Path, old: Path) -> None:
-    """`new` in the place of `folder`, or the old one back in it."""
-    if not folder.exists():
-        new.replace(folder)
-        return
-    folder.replace(old)
-    try:
-        new.replace(folder)
-    except BaseException:
-        old.replace(folder)
-        raise
 
 
 def origin_facts(
@@ -123,20 +82,3 @@ def _stamp(model: onnx.ModelProto, facts: dict[str, Any], block: int) -> None:
     model.producer_name = "tonearm"
     for key, value in stamped.items():
         model.metadata_props.add(key=f"tonearm.{key}", value=str(value))
-
-
-def verify(
-    bundle: Bundle, block: int, golden: dict[str, np.ndarray], original: str, frames: int | None = None
-) -> float:
-    """Stream `frames` of the golden clip (default: all) as a board does; the greatest error, of full scale.
-
-    Raises:
-        VerifyError: naming the first block and output that differ from the `original`.
-        ExportError: when ONNX Runtime does not load or run the graph.
-    """
-    try:
-        return check_parity(Stream(bundle, block), golden, frames)["error"]
-    except ParityError as error:
-        raise VerifyError(f"ONNX Runtime and {original} differ: {error}") from error
-    except RunnerError as error:
-        raise ExportError(str(error)) from error

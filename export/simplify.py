@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
-import subprocess
+import os
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import onnx
 
+from ..runtime.progress import Progress
+from .apart import ApartError, run_apart
+
 DEADLINE_SECONDS = 1200
-# Not multiprocessing: its new process runs the caller's script once more, up to where it is called from.
-PROGRAM = """
-import pathlib, pickle, sys
-folder = pathlib.Path(sys.argv[1])
-with open(folder / "job", "rb") as job:
-    sys.path[:] = pickle.load(job)
-    try:
-        simplifier = pickle.load(job)
-        for graph in folder.glob("*.onnx"):
-            graph.write_bytes(simplifier(graph.read_bytes()))
-    except Exception as error:
-        (folder / "problem").write_text(f"the simplifier failed: {error}")
-"""
 
 Simplifier = Callable[[bytes], bytes]
 
@@ -55,28 +42,19 @@ def simplify(
     Returns:
         The graphs to go on with, and an empty text or what kept them from being simplified.
     """
+    contents = {block: graph.SerializeToString() for block, graph in graphs.items()}
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            return _apart(Path(folder), graphs, simplifier, deadline)
-    except subprocess.TimeoutExpired:
-        return graphs, f"the simplifier did not end within {deadline} s"
+        done = run_apart(_simplified, simplifier, contents, deadline=deadline)
+        return {block: onnx.load_from_string(content) for block, content in done.items()}, ""
+    except ApartError as error:
+        return graphs, f"the simplifier {error}"
     except Exception as error:  # whatever it gave, the unsimplified graphs are good
         return graphs, f"the simplifier failed: {error}"
 
 
-def _apart(
-    folder: Path, graphs: dict[int, onnx.ModelProto], simplifier: Simplifier, deadline: float
-) -> tuple[dict[int, onnx.ModelProto], str]:
-    """`simplify` in a process of its own, by way of files in `folder`; what it prints is dropped."""
-    files = {block: folder / f"{block}.onnx" for block in graphs}
-    for block, file in files.items():
-        file.write_bytes(graphs[block].SerializeToString())
-    (folder / "job").write_bytes(pickle.dumps(sys.path) + pickle.dumps(simplifier))
-    command, none = [sys.executable, "-P", "-c", PROGRAM, str(folder)], subprocess.DEVNULL
-    ended = subprocess.run(command, stdin=none, stdout=none, stderr=none, timeout=deadline, check=False)
-    if ended.returncode:
-        return graphs, "the simplifier crashed"
-    problem = folder / "problem"
-    if problem.exists():
-        return graphs, problem.read_text()
-    return {block: onnx.load_from_string(file.read_bytes()) for block, file in files.items()}, ""
+def _simplified(simplifier: Simplifier, graphs: dict[int, bytes], progress: Progress) -> dict[int, bytes]:
+    """In a process of its own; what the simplifier prints is dropped."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(null, stream)
+    return {block: simplifier(content) for block, content in graphs.items()}

@@ -13,12 +13,14 @@ import onnx
 from ..runtime.bundle import Bundle, Provenance, read_bundle
 from ..runtime.clip import padded_frames
 from ..runtime.progress import Progress, unwatched
-from .assemble import IR_VERSION, VERIFY_BLOCKS, check_folder, origin_facts, replacing, verify, write_files
+from .assemble import IR_VERSION, VERIFY_BLOCKS, origin_facts, write_files
 from .errors import ExportError
+from .folder import check_folder, replacing
 from .graph import OPSET, frames_per_block, trace
 from .names import name_nodes, owners
 from .precision import precision_facts
 from .probe import example_of
+from .prove import verify
 from .simplify import Simplifier, onnxsim_simplify, simplify
 from .streaming import StreamingModule, render
 
@@ -174,9 +176,7 @@ def _cut(golden: dict[str, np.ndarray], module: StreamingModule, frames: int) ->
 
 def _verify(bundle: Bundle, golden: dict[str, np.ndarray], on_verify: Callable[[int, int], None]) -> float:
     """Stream at least `VERIFY_BLOCKS` blocks through every graph, exactly as a board does, against PyTorch."""
-    errors = []
-    for index, block in enumerate(bundle.graphs):
-        on_verify(index, block)
-        frames = max(VERIFY_BLOCKS * block // bundle.hop, GOLDEN_FRAMES)
-        errors.append(verify(bundle, block, golden, "PyTorch", frames))
-    return max(errors)
+    frames: dict[int, int | None] = {
+        block: max(VERIFY_BLOCKS * block // bundle.hop, GOLDEN_FRAMES) for block in bundle.graphs
+    }
+    return verify(bundle, golden, "PyTorch", frames, progress=lambda block, done, total: on_verify(done, int(block)))

@@ -70,6 +70,8 @@ def import_graph(options: argparse.Namespace) -> None:
         )
     for line in str(done.plan).splitlines():
         say(line)
+    for warning in done.warnings:
+        say(f"{name}: warning, for input above full scale: {warning}")
     say(f"{name}: {done.bundle.weights}; differs from the original by {done.error:.1e} of full scale")
     out.print(done.bundle.folder, soft_wrap=True)
 
