@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in `cli`, which comes next
 if TYPE_CHECKING:
+    from typing import Any
+
     from .results.frames import Results
     from .results.store import load
 

@@ -1,34 +1,51 @@
 """The command line. Libraries raise; this file prints what ends a command: one line, and what to try next.
 
-Commands are imported when they run: `--help`, usage errors and completion need none of what they import. Imports stand
-inside the functions, so that Ctrl-C is answered in one line while Python imports, too.
+Commands are imported when they run: `--help`, usage errors and completion need none of what they import. All imports
+stand inside the functions, so that Ctrl-C is answered in one line while Python imports, too.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
-import select
 import sys
-from collections.abc import Sequence
 
-from ..runtime.errors import TonearmError
-
-INTERRUPTED = "Interrupted. Finished results are kept; a board runs either its previous or its new release."
+TYPE_CHECKING = False  # typing takes as long to import as all that goes before the first answer to Ctrl-C
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0, 1 for an error, 2 for wrong usage, 130 when interrupted."""
+    """Run one command; without `arguments`, the one that this process was started for.
+
+    Returns:
+        The exit status: 0, 1 for an error, 2 for wrong usage; 130, 143 or 129 when ended by SIGINT, SIGTERM or SIGHUP.
+    """
     try:
-        _run(_options(arguments))
+        if arguments is not None:
+            return _status(arguments)
+        from .interrupts import watched
+
+        with watched():
+            return _status(None)
     except KeyboardInterrupt:
+        from .interrupts import INTERRUPTED
+
         print(INTERRUPTED, file=sys.stderr)
         return 130
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    from ..runtime.errors import TonearmError
+    from .interrupts import is_seen
+
+    try:
+        _run(_options(arguments))
     except BrokenPipeError as error:
         return _closed(error)
     except (TonearmError, OSError) as error:
-        _tell(error)
+        if not is_seen():
+            _tell(error)
         return 1
     return 0
 
@@ -45,6 +62,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> None:
     """Call the function that the parser names for the command."""
+    import importlib
+
     from ..device.prompts import answering
     from .output.console import ask
 
@@ -70,6 +89,8 @@ def _tell(error: Exception) -> None:
 
 def _closed(error: BrokenPipeError) -> int:
     """Be quiet when whoever reads our output has had enough (`| head`); say it when it was another pipe."""
+    import select
+
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     if any(event & select.POLLERR for _, event in poll.poll(0)):

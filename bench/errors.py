@@ -4,6 +4,7 @@ BenchError
 ├── ControlsError   an input file is not a clip of controls
 ├── EngineError     a model can't be measured in PyTorch on this machine
 └── ResultsError    a results folder can't be read or written
+    └── UnkeptError because its disk is full, or it was taken away: nothing more can be kept
 """
 
 from ..runtime.errors import TonearmError
@@ -23,3 +24,7 @@ class EngineError(BenchError):
 
 class ResultsError(BenchError):
     """A results folder can't be read or written."""
+
+
+class UnkeptError(ResultsError):
+    """What is measured can't be kept any more: the disk is full, or the folder is gone."""

@@ -114,6 +114,7 @@ class _Session(paramiko.ServerInterface):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C on this machine's terminal is none on a board
         )
         threading.Thread(target=_pump_in, args=(channel, process.stdin), daemon=True).start()
         pairs = ((process.stdout, channel.sendall), (process.stderr, channel.sendall_stderr))

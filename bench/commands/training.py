@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...runtime.progress import Progress
 from .. import bundles
+from ..interrupts import sparing
 from ..names import plain_name
 from ..output.console import out, say, stage
 
@@ -61,7 +62,8 @@ def _asking_to_stop() -> Iterator[Callable[[], bool]]:
 
     before = signal.signal(signal.SIGINT, ask)
     try:
-        yield lambda: bool(asked)
+        with sparing(signal.SIGINT):
+            yield lambda: bool(asked)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -75,7 +75,7 @@ def _begin(bars: Bars, text: str, name: str) -> Iterator[Progress]:
 
     def progress(detail: str, done: int, total: int) -> None:
         if isinstance(detail, Remark):
-            say(detail)
+            say(one_line(detail))
             return
         if isinstance(detail, Waiting) and not err.is_terminal and detail.reason not in told:  # no hang, then
             told.add(detail.reason)

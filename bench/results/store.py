@@ -15,12 +15,14 @@ import io
 import json
 import os
 import re
-from collections.abc import Set
+import secrets
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
 from ...device.text import printable
-from ..errors import ResultsError
+from ..errors import ResultsError, UnkeptError
+from ..output.numbers import count
 from .columns import case_row
 from .frames import Results
 from .merging import joined
@@ -47,27 +49,60 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
 
     Raises:
         ResultsError: what the board sent is no result; nothing is kept of it.
+        UnkeptError: the folder can't be written to; what was in it is as it was.
     """
     case = checked({"format": FORMAT, "id": identity, **entry}, "a new case")
     case_row(case, read_samples(io.BytesIO(samples), f"case {identity}"))
-    line = json.dumps(case) + "\n"
+    line = (json.dumps(case) + "\n").encode()
     if len(line) > LARGEST_LINE:
         raise ResultsError(f"case {identity}: its record has {len(line)} bytes, at most {LARGEST_LINE} are kept")
-    (folder / SAMPLES).mkdir(parents=True, exist_ok=True)
-    part = steps_file(folder, identity).with_suffix(".npz.part")
-    with part.open("wb") as stream:
-        stream.write(samples)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(steps_file(folder, identity))
-    _sync(folder / SAMPLES)
-    with (folder / CASES).open("a") as stream:
+    part = folder / SAMPLES / f"{identity}-{secrets.token_hex(4)}.npz.part"  # others may measure the same case now
+    with _kept(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        _write(part, samples)
+    with _kept(folder / CASES), (folder / CASES).open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)  # several boards are measured at once, or by several commands
         _finish_last_line(folder / CASES)
-        stream.write(line)
-        stream.flush()
-        os.fsync(stream.fileno())
-    _sync(folder)
+        part.replace(steps_file(folder, identity))  # of two who measure it, a line goes with its own samples
+        _sync(folder / SAMPLES)
+        _add(stream.fileno(), line)
+        _sync(folder)
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    """`UnkeptError` names the file that the block can't write."""
+    try:
+        yield
+    except OSError as error:
+        raise UnkeptError(
+            f"{error.filename or path} on this machine can't be written: {error.strerror or error}; cases that are "
+            "finished are kept: once that is mended, run the same command again to go on"
+        ) from error
+
+
+def _write(part: Path, samples: bytes) -> None:
+    """A new file, on disk when this returns; what there is no room for takes none."""
+    try:
+        with part.open("xb") as stream:
+            stream.write(samples)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _add(cases: int, line: bytes) -> None:
+    """Write a line at the end of an open file, whole or not at all."""
+    before, left = os.fstat(cases).st_size, line
+    try:
+        while left:
+            left = left[os.write(cases, left) :]
+        os.fsync(cases)
+    except OSError:
+        os.ftruncate(cases, before)
+        raise
 
 
 def _sync(folder: Path) -> None:
@@ -86,7 +121,9 @@ def steps_file(folder: Path, identity: str) -> Path:
 
 def _finish_last_line(path: Path) -> None:
     """Take off a line that a crash cut short, so that the next one starts on its own."""
-    written = path.read_bytes() if path.is_file() else b""
+    if _ends_with_a_line(path):
+        return
+    written = path.read_bytes()
     start = written.rfind(b"\n") + 1
     if start == len(written):
         return
@@ -99,12 +136,33 @@ def _finish_last_line(path: Path) -> None:
         stream.write(b"\n")
 
 
-def finished(folder: Path, known: Set[str] = frozenset()) -> set[str]:
+def _ends_with_a_line(path: Path) -> bool:
+    """Whether all lines are whole, for which not all have to be read each time."""
+    with path.open("rb") as stream:
+        if not stream.seek(0, os.SEEK_END):
+            return True
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
+
+
+def finished(folder: Path, known: Set[str] = frozenset(), wanted: Set[str] | None = None) -> set[str]:
     """The identities of the cases that need not be measured again: their line and their samples can be read.
 
-    `known` are those that this process has found so, or appended, and that are not looked into again.
+    `known` are those that this process has found so, or appended, and that are not looked into again. Of others, only
+    those `wanted` are looked into, by default all.
     """
-    return {case["id"] for case in read_cases(folder) if case["id"] in known or _is_whole(folder, case)}
+    cases = [case for case in read_cases(folder) if wanted is None or case["id"] in wanted]
+    return {case["id"] for case in cases if case["id"] in known or _is_whole(folder, case)}
+
+
+def check_kept(folder: Path, measured: Set[str]) -> None:
+    """`UnkeptError` where some of the cases that were measured into a folder are not in it any more."""
+    missing = len(measured - {case["id"] for case in read_cases(folder)})
+    if missing:
+        raise UnkeptError(
+            f"{missing} of {count(len(measured), 'case')} measured are no longer in {folder} on this machine: it was "
+            "deleted or replaced meanwhile; run the same command again to measure them anew"
+        )
 
 
 def _is_whole(folder: Path, case: dict[str, Any]) -> bool:

@@ -15,11 +15,11 @@ from ...device.turn import new_token
 from ...runtime.bundle import Bundle
 from ...runtime.check import check_bundle
 from ...runtime.progress import Progress
-from ..errors import EngineError, ResultsError
+from ..errors import EngineError, ResultsError, UnkeptError
 from ..output.console import one_line, say, say_without_bars
 from ..output.numbers import about
 from ..parallel import Reach, check
-from ..results.store import finished, read_cases
+from ..results.store import check_kept, finished, read_cases
 from ..terms import ONNXRUNTIME
 from .cases import Case, Key, identity, measure
 from .conditions import Conditions
@@ -71,6 +71,7 @@ def sweep(
         BundleError: a bundle is not whole, or has no graph for one of the blocks.
         UnreachableError: the board can't be reached, or did not come back.
         DeviceError: what else keeps it from measuring anything, or three cases in a row failed.
+        UnkeptError: the output can't be written to, or not all that was measured is still there.
     """
     check_name(name)
     check_plan(plan)
@@ -80,6 +81,7 @@ def sweep(
     conditions = Conditions(name, plan.tune, plan.cool_down, system)
     tour = _Tour(_Tally(name, cases), plan, conditions, progress)
     with_patience(name, reach, tour.go_on, tour.tally.ended, progress, patience)
+    check_kept(plan.output, tour.measured)
     return tour.tally.swept()
 
 
@@ -158,6 +160,7 @@ class _Tour:
         self.what = f"sweep of {len(tally.cases)} cases", new_token()
         self.profiled: set[tuple[str, int, int]] = set()
         self.whole: set[str] = set()  # cases in the results that need not be measured again
+        self.measured: set[str] = set()  # those that were added to them
         self.estimate, self.spent, self.logged = Estimate(), 0.0, time.monotonic()
 
     def go_on(self, connection: Connection) -> None:
@@ -174,8 +177,10 @@ class _Tour:
             self._measure_all(there, self._todo(there))
 
     def _todo(self, there: ReadyBoard) -> list[Case]:
-        self.whole, left = finished(self.plan.output, self.whole), self.tally.left()
-        todo = [case for case in left if identity(there, case) not in self.whole]
+        left = self.tally.left()
+        names = {case.key: identity(there, case) for case in left}
+        self.whole = finished(self.plan.output, self.whole, {*names.values()})
+        todo = [case for case in left if names[case.key] not in self.whole]
         self.tally.kept = len(left) - len(todo)
         if self.plan.profile:
             self._find_profiles(there, left, todo)
@@ -203,7 +208,7 @@ class _Tour:
         """Measure the first of `todo`."""
         try:
             seconds = self._measure(there, case, todo)
-        except NoSpaceError:
+        except (NoSpaceError, UnkeptError):
             raise
         except UnreachableError as error:
             self.tally.lost(case, error)
@@ -213,6 +218,7 @@ class _Tour:
             self.tally.failed(case, error)
         else:
             self.spent += seconds
+            self.measured.add(identity(there, case))
             self.tally.done(case)
         self._log(len(todo) - 1, self.estimate.seconds(todo[1:]))
 

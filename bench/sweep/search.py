@@ -17,12 +17,12 @@ from ...device.turn import new_token
 from ...runtime.bundle import Bundle
 from ...runtime.check import check_bundle
 from ...runtime.progress import Progress
-from ..errors import BenchError, ResultsError
+from ..errors import BenchError, ResultsError, UnkeptError
 from ..output.console import one_line, say
 from ..output.numbers import about, count, digits, number
 from ..output.tables import Table
 from ..parallel import Reach
-from ..results.store import finished
+from ..results.store import check_kept, finished
 from ..stats.verdict import BUFFERS, ENOUGH, Verdict
 from .cases import Case, identity, kept, measure
 from .conditions import Conditions
@@ -91,6 +91,7 @@ def search(
         "less where a miss ends a run"
     )
     with_patience(name, reach, hunt.go_on, lambda: hunt.search.measured, progress, patience)
+    check_kept(plan.output, hunt.counted & hunt.done)
     return hunt.search
 
 
@@ -126,7 +127,7 @@ class _Hunt:
                 raise there.refused[bundle.digest]
             blocks = self.plan.blocks or tuple(bundle.graphs)
             found = find(bundle, blocks, threads, self.plan.seconds, lambda case: self._measure(there, case))
-        except NoSpaceError:
+        except (NoSpaceError, UnkeptError):
             raise
         except (AgentError, ResultsError) as error:
             check_there(there.connection)

@@ -18,12 +18,22 @@ def ensure_key(path: Path) -> str:
     """Make an Ed25519 private key at `path` (OpenSSH format, mode 0600) unless one is there.
 
     Returns the public half as one line, "ssh-ed25519 AAAA...", without a comment. Two callers at once end
-    up with the same key. Raises OSError when the folder can't be written, ValueError when the file there is
-    no unencrypted private key.
+    up with the same key. A file that is no unencrypted private key is damaged, and takes the name
+    NAME.damaged: a new key fits as well, as only built-in boards have these. Raises OSError when the folder
+    can't be written.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_new_key(path)
+    try:
+        return _public(path)
+    except ValueError:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        _write_new_key(path)
+        return _public(path)
+
+
+def _public(path: Path) -> str:
     public = load_ssh_private_key(path.read_bytes(), password=None).public_key()
     return public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 

@@ -6,7 +6,10 @@
 The finished folder is never written to again: every board's disk is an overlay on it.
 """
 
+import contextlib
 import gzip
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -24,6 +27,8 @@ from . import rootfs
 # 1: Debian bookworm, cloud kernel, OpenSSH, Python 3.11, ext4 with a journal.
 RECIPE_VERSION = 1
 
+FILES = ("vmlinuz", "initrd.gz", "root.qcow2")
+SUMS = "sums.json"  # size and sha256 of each
 IDLE_MINUTES = 30
 """The machine ends itself after this long without an SSH connection."""
 
@@ -101,7 +106,7 @@ Subsystem sftp internal-sftp
 def build_image(
     folder: Path, baked: Mapping[str, Path], authorized_key: str, host_key_file: Path, progress: Progress
 ) -> None:
-    """Make `folder` with vmlinuz, initrd.gz and root.qcow2, unless it is there.
+    """Make `folder` with vmlinuz, initrd.gz and root.qcow2, unless it is there, whole.
 
     `baked` maps absolute paths on the board to folders of this host that are copied there with their modes.
     `authorized_key` is the OpenSSH line that may log in as root; `host_key_file` the board's host key.
@@ -110,8 +115,9 @@ def build_image(
     folder = folder.absolute()
     partial = folder.with_name(".partial")
     with exclusive(folder.with_name(".lock"), _BUILD_TIMEOUT_S, ImageError):
-        if folder.exists():
+        if is_there(folder):
             return
+        shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(partial, ignore_errors=True)  # left by a build that was killed
         try:
             partial.mkdir(mode=0o700)
@@ -121,6 +127,43 @@ def build_image(
             raise ImageError(f"the image could not be written: {exc}") from exc
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_there(folder: Path) -> bool:
+    """Whether all files of the image are there, as large as they were made."""
+    made = _made(folder)
+    sizes = {name: (folder / name).stat().st_size if (folder / name).is_file() else 0 for name in FILES}
+    return all(sizes.values()) and all(sizes[name] == size for name, (size, _) in made.items())
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether all files of the image are as they were noted to be."""
+    return all(_noted(folder / name) == made for name, made in _made(folder).items())
+
+
+def note(folder: Path) -> None:
+    """Note of an image that has just been seen to work what it is, unless that was done when it was made."""
+    if not _made(folder):
+        (folder / SUMS).write_text(json.dumps({name: _noted(folder / name) for name in FILES}))
+
+
+def discard(folder: Path) -> None:
+    """Take a damaged image away; machines that run on it are not disturbed."""
+    with exclusive(folder.with_name(".lock"), _BUILD_TIMEOUT_S, ImageError):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _made(folder: Path) -> dict[str, tuple[int, str]]:
+    """Name -> size and sha256 of the files when they were made, where that was noted."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        noted = json.loads((folder / SUMS).read_text())
+        return {name: (int(noted[name][0]), str(noted[name][1])) for name in FILES if name in noted}
+    return {}
+
+
+def _noted(file: Path) -> tuple[int, str]:
+    with file.open("rb") as stream:
+        return file.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def can_be_root() -> bool:
@@ -148,6 +191,7 @@ def _build(work: Path, baked: Mapping[str, Path], authorized_key: str, host_key_
     _make_file_system(root, work / "root.ext4")
     progress(*next(stages))
     _compress(work / "root.ext4", image / "root.qcow2")
+    note(image)
 
 
 def _set_up_root(root: Path, authorized_key: str, host_key_file: Path) -> None:

@@ -9,23 +9,22 @@ SSH, on the loopback.
 """
 
 import json
-import os
 import re
 import signal
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import platformdirs
 
-from ...runtime.progress import Progress
+from ...runtime.progress import Progress, Remark
 from ..errors import BoardError
 from ..locks import exclusive
 from ..ssh.client import BROKEN, open_client
 from ..ssh.endpoint import Endpoint
-from . import rootfs
+from . import disk, rootfs
+from .process import PID_FILE, is_running, processes, send
 
 BOOT_TIMEOUT_S = 120.0
 _POWER_OFF_TIMEOUT_S = 20.0
@@ -57,27 +56,67 @@ def up(name: str, image: Path, key_file: Path, host_key: str, progress: Progress
     """Start the machine `name` from the folder `image` unless it runs, and return once SSH answers.
 
     `key_file` is the private key that the image lets in; `host_key` the public key line that its server has.
-    A machine on another image is stopped first and its disk made anew. Raises BoardError, with the console's
-    last lines, when SSH does not answer within BOOT_TIMEOUT_S.
+    A machine on another image is stopped first; a disk that is of another image, or damaged, is made anew, and
+    `progress` is told. Raises BoardError, with the console's last lines, when SSH does not answer within
+    BOOT_TIMEOUT_S; a machine that was started here and is not up, for that or another reason, is ended.
     """
     folder, image = _folder(name), image.absolute()
-    if not (image / "root.qcow2").exists():
-        raise BoardError(f"{image} holds no disk for {name}: build the image first")
+    where = Endpoint("127.0.0.1", 0, "root", key_file.absolute(), host_key)
     with exclusive(folder / "lock", _LOCK_TIMEOUT_S, BoardError):
         progress(f"start {name}", 1, 2)
-        if not _disk_is_of(folder, image):
-            _stop(folder)
-            _make_disk(folder, image)
-        if _process(folder) is None:
-            _start(folder, image, Endpoint("127.0.0.1", 0, "root", key_file.absolute(), host_key))
-        progress(f"wait for SSH on {name}", 2, 2)
+        if _is_good(folder, image, progress):
+            progress(f"wait for SSH on {name}", 2, 2)
+            return _wait_for_ssh(folder)
+        try:
+            return _boot(folder, image, where, progress)
+        except BoardError:
+            if not disk.is_blamed(_log(folder)):
+                raise
+        _make_disk(folder, image, "it does not start from it", progress)
+        return _boot(folder, image, where, progress)
+
+
+def _is_good(folder: Path, image: Path, progress: Progress) -> bool:
+    """Whether the machine runs as it should; else it is down, and its disk can be started from."""
+    if is_running(folder):
+        why = disk.misfit(folder, image) or ("" if _recorded(folder) else "where it answers is not known any more")
+        if not why:
+            return True
+        progress(Remark(f"{folder.name} is stopped and started again: {why}"), 1, 2)
+        _stop(folder)
+    flaw = disk.misfit(folder, image) or disk.damage(folder)
+    if flaw:
+        _make_disk(folder, image, flaw, progress)
+    return False
+
+
+def _make_disk(folder: Path, image: Path, why: str, progress: Progress) -> None:
+    if (folder / disk.DISK).exists():
+        progress(Remark(f"the disk of {folder.name} is made anew ({why}): deploy again what was on it"), 1, 2)
+    disk.make(folder, image)
+
+
+def _boot(folder: Path, image: Path, where: Endpoint, progress: Progress) -> Endpoint:
+    try:
+        _start(folder, image, where)
+        progress(f"wait for SSH on {folder.name}", 2, 2)
         return _wait_for_ssh(folder)
+    except BaseException:
+        _end(folder)  # also when we are interrupted: nobody has worked on it yet
+        raise
+
+
+def _end(folder: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        send(folder, number)
+        if _ends_within(folder, 0.5):
+            return
 
 
 def endpoint(name: str) -> Endpoint | None:
     """Say where the machine `name` answers; None when it does not run."""
     folder = _folder(name)
-    return None if _process(folder) is None else _read_endpoint(folder)
+    return _recorded(folder) if is_running(folder) else None
 
 
 def names() -> list[str]:
@@ -88,7 +127,7 @@ def names() -> list[str]:
 def down(name: str) -> bool:
     """Power the machine `name` off, its disk in order, or end it after a bounded wait; say whether it ran."""
     folder = _folder(name)
-    if not folder.exists():
+    if not folder.exists() and not is_running(folder):
         return False
     with exclusive(folder / "lock", _LOCK_TIMEOUT_S, BoardError):
         return _stop(folder)
@@ -98,25 +137,6 @@ def _folder(name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise BoardError(f"{name!r} can't name a board: use letters, digits, '.', '_' and '-'")
     return platformdirs.user_state_path("tonearm").absolute() / "boards" / name
-
-
-def _image_mark(image: Path) -> str:
-    """Tell this very image from a later one of the same name: an overlay fits only the file below it."""
-    disk = (image / "root.qcow2").stat()
-    return f"{image} {disk.st_size} {disk.st_mtime_ns}"
-
-
-def _disk_is_of(folder: Path, image: Path) -> bool:
-    mark = folder / "image"
-    return mark.exists() and (folder / "disk.qcow2").exists() and mark.read_text() == _image_mark(image)
-
-
-def _make_disk(folder: Path, image: Path) -> None:
-    (folder / "image").unlink(missing_ok=True)
-    shared = ["-F", "qcow2", "-b", image / "root.qcow2"]
-    create = ["qemu-img", "create", "-q", "-f", "qcow2", *shared, folder / "disk.qcow2"]
-    rootfs.run_program(create, 60, BoardError)
-    (folder / "image").write_text(_image_mark(image))
 
 
 def _start(folder: Path, image: Path, where: Endpoint, tries: int = 3) -> None:
@@ -133,15 +153,15 @@ def _start(folder: Path, image: Path, where: Endpoint, tries: int = 3) -> None:
 
 
 def _command_line(folder: Path, image: Path, port: int) -> list[str | Path]:
-    disk = str(folder / "disk.qcow2").replace(",", ",,")
+    file = str(folder / disk.DISK).replace(",", ",,")
     return [
         *["qemu-system-aarch64", *_BOARD, *_CLOCK, "-nodefaults", "-display", "none", "-no-reboot"],
         *["-kernel", image / "vmlinuz", "-initrd", image / "initrd.gz", "-append", _KERNEL_OPTIONS],
-        *["-drive", f"if=none,id=disk,format=qcow2,file={disk}", "-device", "virtio-blk-pci,drive=disk"],
+        *["-drive", f"if=none,id=disk,format=qcow2,file={file}", "-device", "virtio-blk-pci,drive=disk"],
         # restrict: the board sees no network but this port
         *["-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"],
         *["-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci"],
-        *["-serial", f"file:{folder / 'console.log'}", "-daemonize", "-pidfile", folder / "pid"],
+        *["-serial", f"file:{folder / 'console.log'}", "-daemonize", "-pidfile", folder / PID_FILE],
     ]
 
 
@@ -151,37 +171,33 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _read_endpoint(folder: Path) -> Endpoint:
-    record = json.loads((folder / "endpoint.json").read_text())
-    return Endpoint(**record | {"key_file": Path(record["key_file"])})
-
-
-def _process(folder: Path) -> int | None:
-    """Give the machine's process id; a number that now belongs to another program does not count."""
+def _recorded(folder: Path) -> Endpoint | None:
+    """Where the machine was told to answer; None where that is not known, or damaged."""
     try:
-        number = int((folder / "pid").read_text())
-        words = Path(f"/proc/{number}/cmdline").read_bytes()
-    except (OSError, ValueError):
+        record = json.loads((folder / "endpoint.json").read_text())
+        found = Endpoint(**record | {"key_file": Path(record["key_file"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    return number if str(folder / "disk.qcow2").replace(",", ",,").encode() in words else None
+    return found if type(found.port) is int and 0 < found.port < 1 << 16 else None
 
 
 def _wait_for_ssh(folder: Path) -> Endpoint:
-    where = _read_endpoint(folder)
     deadline = time.monotonic() + BOOT_TIMEOUT_S
     while time.monotonic() < deadline:
-        if _process(folder) is None:
-            raise BoardError(f"the virtual machine stopped while starting; {_console(folder)}")
-        if _answers(where):
+        if not is_running(folder):
+            raise BoardError(f"the virtual machine stopped while starting; {_console(folder)}", board=folder.name)
+        where = _recorded(folder)
+        if where and answers(where):
             return where
         time.sleep(0.1)
     _stop(folder)
     raise BoardError(
-        f"no answer over SSH after {BOOT_TIMEOUT_S:g} s; the virtual machine was stopped; {_console(folder)}"
+        f"no answer over SSH after {BOOT_TIMEOUT_S:g} s; the virtual machine was stopped; {_console(folder)}",
+        board=folder.name,
     )
 
 
-def _answers(where: Endpoint) -> bool:
+def answers(where: Endpoint) -> bool:
     """Read the banner: QEMU itself accepts connections long before the board's server is there."""
     try:
         with socket.create_connection((where.host, where.port), timeout=2) as connection:
@@ -190,39 +206,35 @@ def _answers(where: Endpoint) -> bool:
         return False
 
 
-def _console(folder: Path) -> str:
+def _log(folder: Path) -> str:
     log = folder / "console.log"
-    lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
+    return log.read_text(errors="replace") if log.exists() else ""
+
+
+def _console(folder: Path) -> str:
+    lines = _log(folder).splitlines()[-15:]
     return "the console's last lines:\n" + ("\n".join(lines) or "(none)")
 
 
 def _stop(folder: Path) -> bool:
-    if _process(folder) is None:
+    if not is_running(folder):
         return False
     attempts = [
         (_ask_to_power_off, _POWER_OFF_TIMEOUT_S),
-        (_signaller(signal.SIGTERM), 5.0),
-        (_signaller(signal.SIGKILL), 5.0),
+        (lambda folder: send(folder, signal.SIGTERM), 5.0),
+        (lambda folder: send(folder, signal.SIGKILL), 5.0),
     ]
     for attempt, timeout_s in attempts:
         attempt(folder)
         if _ends_within(folder, timeout_s):
             return True
-    raise BoardError(f"the virtual machine (process {_process(folder)}) does not stop; end it by hand (kill -9)")
-
-
-def _signaller(number: signal.Signals) -> Callable[[Path], None]:
-    def send(folder: Path) -> None:
-        process = _process(folder)
-        if process is not None:
-            os.kill(process, number)
-
-    return send
+    left = ", ".join(map(str, processes(folder)))
+    raise BoardError(f"the virtual machine (process {left}) does not stop; end it by hand (kill -9)", board=folder.name)
 
 
 def _ends_within(folder: Path, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    while _process(folder) is not None:
+    while is_running(folder):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
@@ -231,8 +243,12 @@ def _ends_within(folder: Path, timeout_s: float) -> bool:
 
 def _ask_to_power_off(folder: Path) -> None:
     """Tell the board's first process to sync and power off; a board that can't be asked is ended anyway."""
+    where = _recorded(folder)
+    if where is None or not answers(where):
+        send(folder, signal.SIGTERM)
+        return
     try:
-        with open_client(folder.name, _read_endpoint(folder)) as client:
+        with open_client(folder.name, where) as client:
             client.exec_command("echo >/run/power", timeout=5)[1].read()
     except (BoardError, ValueError, *BROKEN):
         return

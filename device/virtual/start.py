@@ -9,8 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
-from ...runtime.progress import Progress
-from ..errors import ImageError
+from ...runtime.progress import Progress, Remark
+from ..errors import BoardError, ImageError
 from ..runtimes.wheelhouse import Wheelhouse
 from ..runtimes.wheels import PINS, Platform, runtime_name
 from ..ssh.endpoint import Endpoint
@@ -28,7 +28,7 @@ def start(name: str, progress: Progress) -> Endpoint:
         BoardError: it does not come up.
     """
     running = qemu.endpoint(name)
-    if running:
+    if running and qemu.answers(running):
         return running
     reason = obstacle()
     if reason:
@@ -36,7 +36,20 @@ def start(name: str, progress: Progress) -> Endpoint:
     keys = platformdirs.user_cache_path("tonearm") / "virtual" / "keys"
     authorized, host_key = ensure_key(keys / "user_key"), ensure_key(keys / "host_key")
     folder = _ensure_image(keys.parent, authorized, host_key, progress)
-    return qemu.up(name, folder, keys / "user_key", host_key, progress)
+    try:
+        return _up(name, folder, keys / "user_key", host_key, progress)
+    except BoardError:
+        if image.is_intact(folder):
+            raise
+    _discard(folder, progress)
+    folder = _ensure_image(keys.parent, authorized, host_key, progress)
+    return _up(name, folder, keys / "user_key", host_key, progress)
+
+
+def _up(name: str, folder: Path, key: Path, host_key: str, progress: Progress) -> Endpoint:
+    where = qemu.up(name, folder, key, host_key, progress)
+    image.note(folder)
+    return where
 
 
 def obstacle() -> str:
@@ -53,12 +66,19 @@ def obstacle() -> str:
     return ""
 
 
+def _discard(folder: Path, progress: Progress) -> None:
+    progress(Remark(f"the virtual board's image {folder} is damaged, and made anew"), 0, 0)
+    image.discard(folder)
+
+
 def _ensure_image(parent: Path, authorized: str, host_key: str, progress: Progress) -> Path:
     wheels = Wheelhouse().fetch(PINS[0], PLATFORM, progress)
     parts = [str(image.RECIPE_VERSION), runtime_name(wheels), authorized, host_key]
     folder = parent / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    if folder.is_dir():
+    if image.is_there(folder):
         return folder
+    if folder.exists():
+        _discard(folder, progress)
     with tempfile.TemporaryDirectory() as unpacked:
         for wheel in wheels:
             with zipfile.ZipFile(wheel) as archive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import program, tonearm
 from tonearm.bench.bundles import export_model
 from tonearm.bench.compare.comparison import read_entries
 from tonearm.bench.compare.costs import block_costs
@@ -26,6 +28,7 @@ from tonearm.device.boards import board
 from tonearm.device.facts import examine, read_facts
 from tonearm.device.ssh.client import open_client
 from tonearm.device.virtual import qemu
+from tonearm.device.virtual.process import processes, send
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.clip import check_signals
 from tonearm.runtime.progress import unwatched
@@ -136,6 +139,83 @@ def test_a_sweep_goes_on_after_the_machine_was_killed(golden_bundle: Bundle, sta
     assert len(read_cases(results)) == 2
     (small, large) = load(results).pooled().to_dict("records")
     assert 0 < small["p50"] < large["p50"]
+
+
+def test_two_who_start_it_at_once_both_have_it(state: Path) -> None:
+    qemu.down(NAME)
+    commands = [subprocess.Popen(program("board", "up", NAME), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [command.communicate(timeout=300)[1] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0], told
+    assert len(processes(state / "tonearm" / "boards" / NAME)) == 1
+
+
+def test_a_number_of_another_process_is_never_signalled_and_a_machine_is_found_without_one(state: Path) -> None:
+    with board(NAME), subprocess.Popen(["sleep", "1000"]) as stranger:
+        (state / "tonearm" / "boards" / NAME / "pid").write_text(str(stranger.pid))
+        assert qemu.endpoint(NAME)
+        assert qemu.down(NAME)
+        assert stranger.poll() is None
+        stranger.kill()
+    assert not processes(state / "tonearm" / "boards" / NAME)
+
+
+def test_a_machine_whose_folder_was_removed_is_no_orphan(state: Path) -> None:
+    folder = state / "tonearm" / "boards" / NAME
+    with board(NAME):
+        shutil.rmtree(folder)
+    assert "is down" in tonearm("board", "down", NAME).stdout
+    assert not processes(folder)
+
+
+def test_damaged_files_of_a_machine_that_runs_are_told_and_mended(state: Path) -> None:
+    folder = state / "tonearm" / "boards" / NAME
+    with board(NAME):
+        pass
+    for name in ("pid", "endpoint.json"):
+        (folder / name).write_bytes(b"\xff{]")
+    told = tonearm("board", "up", NAME).stderr
+    assert f"{NAME} is stopped and started again: where it answers is not known any more" in told
+    assert qemu.endpoint(NAME)
+
+
+def test_a_disk_that_no_machine_starts_from_is_told_and_made_anew(state: Path) -> None:
+    folder = state / "tonearm" / "boards" / NAME
+    with board(NAME):
+        pass
+    qemu.down(NAME)
+    zeros = ["qemu-io", "-f", "qcow2", "-c", "write -z 0 16M", str(folder / "disk.qcow2")]
+    subprocess.run(zeros, check=True, capture_output=True)
+    told = tonearm("board", "up", NAME).stderr
+    assert f"the disk of {NAME} is made anew (it does not start from it): deploy again what was on it" in told
+
+
+def test_an_interrupted_start_leaves_no_machine(state: Path) -> None:
+    folder = state / "tonearm" / "boards" / NAME
+    qemu.down(NAME)
+    with subprocess.Popen(program("board", "up", NAME), stderr=subprocess.PIPE, text=True) as command:
+        while not processes(folder):
+            assert command.poll() is None
+            time.sleep(0.02)
+        command.send_signal(signal.SIGTERM)
+        told = command.communicate(timeout=60)[1]
+    assert command.returncode == 128 + signal.SIGTERM, told
+    assert told.splitlines()[-1].startswith("Ended by SIGTERM. Finished results are kept")
+    assert not processes(folder)
+
+
+def test_a_machine_that_is_killed_in_the_middle_of_a_deploy_is_told_and_deploys_again(
+    golden_bundle: Bundle, state: Path
+) -> None:
+    with board(NAME) as connection:
+        connection.ask("prune", keep=0, needed=[])
+    arguments = ("deploy", golden_bundle.folder, "--board", NAME)
+    with subprocess.Popen(program(*arguments), stderr=subprocess.PIPE, text=True) as command:
+        time.sleep(1)
+        send(state / "tonearm" / "boards" / NAME, signal.SIGKILL)
+        told = command.communicate(timeout=300)[1]
+    if command.returncode:  # it may have had to be started first, or was done already
+        assert f"tonearm: {NAME}: " in told.splitlines()[-1]
+    assert "is current on" in tonearm(*arguments).stdout
 
 
 def set_clock(moment: str) -> None:

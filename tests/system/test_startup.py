@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tonearm.bench.cli import INTERRUPTED
+from tonearm.bench.interrupts import INTERRUPTED
 
 TONEARM = str(Path(sys.executable).parent / "tonearm")
 INSTALLED = importlib.metadata.packages_distributions().keys()
