@@ -1,9 +1,10 @@
-"""What a deploy survives: each fault tried on a real OpenSSH server, with a proxy for a cable.
+"""What deploys and sweeps survive: each fault tried on a real OpenSSH server, or on a virtual machine.
 
     python tests/support/faults.py                    the table: fault, tries, survived, lost
     python tests/support/faults.py cut --tries 1000   one of them, more often
 
-Survived: afterwards `current` is the old release or the new one, whole, and the next deploy succeeds.
+Survived: afterwards `current` is the old release or the new one, whole, and the next deploy succeeds; of a sweep, that
+no finished case is lost, what is missing was told, and the next sweep has all.
 """
 
 from __future__ import annotations
@@ -40,6 +41,16 @@ from fault_boards import (
     plain,
     reset,
     signalled,
+)
+from fault_host import (
+    folder_taken,
+    machine_killed,
+    obstacle,
+    port_taken,
+    results_full,
+    two_start_it,
+    two_sweeps,
+    virtual,
 )
 from openssh import free_port, power_off, start
 from tonearm.bench.output.console import err, out
@@ -237,8 +248,13 @@ FAULTS: dict[str, tuple[str, int, Fault, Place]] = {
     "disk-full": ("disk full", 10, disk_full, own_disk),
     "read-only": ("read-only home", 1, read_only, plain),
     "noexec": ("temporary folder mounted noexec", 1, nothing, noexec),
+    "folder-taken": ("results folder deleted in the middle of a sweep", 5, folder_taken, plain),
+    "results-full": ("disk of the results full in the middle of a sweep", 5, results_full, plain),
+    "two-sweeps": ("two hosts measure the same cases into one folder", 3, two_sweeps, plain),
+    "two-start-it": ("two commands start the virtual board at once", 2, two_start_it, virtual),
+    "machine-killed": ("virtual machine killed in the middle of a deploy", 3, machine_killed, virtual),
+    "port-taken": ("another program has the virtual board's port", 1, port_taken, virtual),
 }
-AS_ROOT = {"disk-full", "read-only", "noexec"}  # they mount
 
 
 def tried(name: str, tries: int, both: tuple[Bundle, Bundle], seed: int = 0) -> list[str]:
@@ -275,8 +291,8 @@ def main() -> None:
         for name in options.faults or FAULTS:
             about, tries, *_ = FAULTS[name]
             tries = options.tries or tries
-            if name in AS_ROOT and os.getuid():
-                rows.append((about, "not tried: only root can mount", "", ""))
+            if reason := obstacle(name):
+                rows.append((about, f"not tried: {reason}", "", ""))
                 continue
             start = time.monotonic()
             losses = tried(name, tries, both, options.seed)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from fault_boards import bundles
-from faults import AS_ROOT, FAULTS, tried
+from fault_host import WITH_QEMU, obstacle
+from faults import FAULTS, tried
 from tonearm.runtime.bundle import Bundle
 
 MOST = 20  # tries of a fault in every run
@@ -20,10 +19,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
     return bundles(tmp_path_factory.mktemp("bundles"))
 
 
-@pytest.mark.parametrize("name", FAULTS)
+OF_VIRTUAL = [pytest.param(name, marks=pytest.mark.virtual) for name in WITH_QEMU]
+
+
+@pytest.mark.parametrize("name", [*(name for name in FAULTS if name not in WITH_QEMU), *OF_VIRTUAL])
 def test_a_deploy_survives(name: str, both: tuple[Bundle, Bundle]) -> None:
-    if name in AS_ROOT and os.getuid():
-        pytest.skip("only root can mount")
+    if reason := obstacle(name):
+        pytest.skip(reason)
     losses = tried(name, min(FAULTS[name][1], MOST), both)
     assert not losses, "\n".join(losses)
 
