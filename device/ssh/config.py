@@ -47,6 +47,10 @@ def _is_named(name: str) -> bool:
 
 def is_host(name: str) -> bool:
     """Whether a `Host` line that counts is about that name, apart from the one for all hosts."""
+    try:
+        check_host(name, name)  # before a command of `Match exec` has it
+    except BoardError:
+        return False
     return Lookup(name, {}).is_named
 
 
@@ -67,7 +71,7 @@ def _find(target: Target, jump: str | None, names: bool, depth: int) -> Endpoint
         raise BoardError(f"~/.ssh/config: the jump hosts (ProxyJump) to {target.host} form a loop")
     where = f"~/.ssh/config, Host {target.host}"
     check_host(target.host, where)
-    said = {"user": target.user, "port": target.port, "proxyjump": jump}
+    said = {"user": target.user, "port": target.port, "proxyjump": jump, "proxycommand": "none" if jump else None}
     found = Lookup(target.host, {key: str(value) for key, value in said.items() if value}, names)
     user, port = check_user(_user(found, target.user), where), _port(found)
     alias = found.text("hostkeyalias").lower()

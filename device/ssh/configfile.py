@@ -90,6 +90,7 @@ def _block(head: Line | None, lines: list[Line]) -> Block:
 
 def read_line(raw: str, where: str) -> Line | None:
     """One line; None where it says nothing."""
+    raw = raw.partition("\0")[0]  # where a line ends for ssh, too
     keyword, rest = _first_word(raw.rstrip(SPACE + "\f"))
     if not keyword:  # there was space before it
         keyword, rest = _first_word(rest)

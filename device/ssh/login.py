@@ -185,10 +185,16 @@ class Login(AuthStrategy):
         except paramiko.AuthenticationException as error:
             if transport.is_active():
                 return None
-            raise paramiko.AuthenticationException(
-                f"it closed the connection after several keys; {self._said()}. Name the one key to use: "
-                "`key` in boards.toml, or IdentityFile with IdentitiesOnly yes in ~/.ssh/config"
-            ) from error
+            raise paramiko.AuthenticationException(f"it closed the connection{self._after()}") from error
+
+    def _after(self) -> str:
+        """After what a server hung up, and what to do about it where it was given too many keys."""
+        if len(self.tried) < 2:
+            return f"; {self._said()}"
+        return (
+            f" after several keys; {self._said()}. Name the one key to use: "
+            "`key` in boards.toml, or IdentityFile with IdentitiesOnly yes in ~/.ssh/config"
+        )
 
 
 def _introduced(texts: list[str], prompts: list[tuple[str, bool]]) -> list[tuple[str, bool]]:

@@ -160,6 +160,21 @@ def test_a_host_counts_as_named_only_where_its_block_does() -> None:
     assert [is_host(name) for name in ("lab", "studio-1", "studio-9", "y")] == [False, True, True, False]
 
 
+def test_a_name_that_can_be_no_host_reaches_no_command(tmp_path: Path) -> None:
+    write(f'Match exec "touch {tmp_path}/ran; true %n"\n  Port 9\nHost *[*\n  Port 8\n')
+    for name in ("pi;ls", "$(id)", "a b", "[x]", "-o", ""):
+        assert not is_host(name)
+        with pytest.raises(BoardError, match="is not a host name"):
+            way(name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_second_jump_host_is_reached_through_the_first_whatever_its_own_way_is() -> None:
+    write("Host pi\n  ProxyJump a,b\nHost b\n  ProxyCommand nc x\nHost b\n  ProxyJump c\n")
+    found = way().way
+    assert found and [(hop.host, hop.way) for hop in found.hops] == [("a", None), ("b", None)]
+
+
 def test_a_command_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditions, "EXEC_SECONDS", 0.2)
     write('Host pi\n  Port 9\nMatch exec "sleep 60"\n  User no\n')

@@ -134,9 +134,9 @@ def with_bytes(text: str, rng: random.Random) -> str:
     lines = text.split("\n")
     for _ in range(rng.choice([1, 1, 2, 8])):
         number = rng.randrange(len(lines))
-        keyword, space, value = lines[number].partition(" ") if rng.random() < 0.1 else in_two(lines[number])
+        keyword, space, value = ("", "", lines[number]) if rng.random() < 0.1 else in_two(lines[number])
         place = rng.randrange(len(value) + 1)
-        put = rng.choice(["", chr(rng.randrange(1, 127)), rng.choice(" \"=#!*%\\\n,'")])
+        put = rng.choice(["", chr(rng.randrange(127)), rng.choice(" \"=#!*%\\\n,'")])
         lines[number] = keyword + space + value[:place] + put + value[place + rng.randrange(2) :]
     return "\n".join(lines)
 

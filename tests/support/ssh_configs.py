@@ -39,6 +39,7 @@ CONFIGS = (
     Config("a comment in quotes", 'Host pi\n  IdentityFile "~/#1"\n'),
     Config("line ends of DOS", "Host pi\r\n  Port 13\r\n"),
     Config("tabs and a form feed", "Host\tpi\n\tPort\t14\f\n"),
+    Config("a null byte", "Host pi\n  Port 15\0 16\n  UserKnownHostsFile ~/a\0b\n"),
     Config("no line end", "Host pi\n  Port 15"),
     Config("a port by its name", "Host pi\n  Port ssh\n"),
     Config("a port with a sign", 'Host pi\n  Port " +22"\n  ConnectTimeout " +1m"\n'),
