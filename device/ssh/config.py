@@ -14,28 +14,29 @@ from .endpoint import SSH_PORT, Endpoint, Target, Way, check_host, check_port, c
 from .lookup import FOLDER, Lookup, included, me
 from .tokens import at_home, expand, expand_path
 
-_DEEPEST = 16  # jump hosts that need jump hosts; files that include files
+_DEEPEST = 16  # jump hosts that need jump hosts
 _FLAGS = {"yes": True, "true": True, "no": False, "false": False}
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def ssh_hosts() -> list[str]:
     """The hosts that ~/.ssh/config names, patterns apart, where the blocks they stand in count."""
-    return sorted(name for name in set(_names(FOLDER.expanduser() / "config", 0)) if _is_named(name))
+    return sorted(name for name in set(_names(FOLDER.expanduser() / "config", set())) if _is_named(name))
 
 
-def _names(path: Path, depth: int) -> Iterator[str]:
-    """The hosts that a file and those that it includes name, whatever for."""
+def _names(path: Path, seen: set[Path]) -> Iterator[str]:
+    """The hosts that a file and those that it includes name, whatever for, but for files that were seen."""
     try:
-        blocks = read_blocks(path) if depth <= _DEEPEST else ()
+        blocks = () if path in seen else read_blocks(path)
     except BoardError:  # said when one of them is used
         return
+    seen.add(path)
     for block in blocks:
         if block.head and block.head.keyword == "host":
             yield from (word for word in block.head.words or () if word and not set(word) & set("*?!"))
         for line in block.includes:
             for file in included(line, FOLDER.expanduser(), {}):
-                yield from _names(file, depth + 1)
+                yield from _names(file, seen)
 
 
 def _is_named(name: str) -> bool:

@@ -217,7 +217,7 @@ def test_included_files_count_where_they_are_included() -> None:
 
 
 def test_a_file_that_includes_itself_is_named_as_ssh_does_not_use_it_either() -> None:
-    ssh_config("Include config\nHost pi\n  User kim\n")
+    ssh_config("Include config config\nHost pi\n  Include config config\n  User kim\n")
     assert ssh_hosts() == ["pi"]
     with pytest.raises(BoardError, match=r"~/.ssh/config includes itself"):
         find_way(Target(None, "pi", None))
