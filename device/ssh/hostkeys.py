@@ -165,7 +165,7 @@ def _check_not_revoked(
     public = key.public_blob if certificate else None  # pyright: ignore[reportAttributeAccessIssue]
     kind, blob = (public.key_type, public.key_blob) if public else (key.get_name(), key.asbytes())
     for path in _way(endpoint).revoked:
-        check_not_revoked(path, f"{kind} {base64.b64encode(blob).decode()}", blobs, endpoint.known_as)
+        check_not_revoked(path, f"{kind} {base64.b64encode(blob).decode()}", blobs, name)
 
 
 def fingerprint(blob: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -22,37 +21,35 @@ def check_not_revoked(path: Path, line: str, blobs: Sequence[bytes], who: str) -
         path: the list.
         line: the server's key or certificate, as OpenSSH writes it to a file.
         blobs: the keys that it is made of: itself, and the authority's.
-        who: the server, for the error.
+        who: the board, for the error.
 
     Raises:
         HostKeyError: it has, or it can't be read, which counts for every server, as with ssh.
     """
     try:
         content = path.read_bytes()
-    except OSError as error:
+        revoked = _is_in_krl(path, line) if content.startswith(_KRL) else bool(set(blobs) & _listed(content))
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise HostKeyError(
-            f"RevokedHostKeys {path} can't be read ({error.strerror}), so no server is trusted"
+            f"no server is trusted, as RevokedHostKeys {path} can't be read ({error})", board=who
         ) from error
-    revoked = _is_in_krl(path, line) if content.startswith(_KRL) else bool(set(blobs) & _listed(path, content))
     if revoked:
-        raise HostKeyError(f"the host key of {who} is REVOKED, by {path}: the connection may be intercepted")
+        raise HostKeyError(f"the host key is REVOKED, by {path}: the connection may be intercepted", board=who)
 
 
-def _listed(path: Path, content: bytes) -> set[bytes]:
+def _listed(content: bytes) -> set[bytes]:
+    """The keys of a list; `ValueError` where a line is none."""
     lines = [line.split() for line in content.decode(errors="replace").split("\n")]
-    try:
-        return {base64.b64decode(words[1], validate=True) for words in lines if words and not words[0].startswith("#")}
-    except (IndexError, binascii.Error) as error:
-        raise HostKeyError(f"RevokedHostKeys {path} has a line that is no key, so no server is trusted") from error
+    words = [words for words in lines if words and not words[0].startswith("#")]
+    if any(len(line) < 2 for line in words):
+        raise ValueError("a line is no key")
+    return {base64.b64decode(line[1], validate=True) for line in words}
 
 
 def _is_in_krl(path: Path, line: str) -> bool:
-    """Whether ssh-keygen finds it there; whatever else it says counts as yes."""
+    """Whether ssh-keygen, without which it can't be read, finds it there; whatever else that says counts as yes."""
     with tempfile.NamedTemporaryFile("w", suffix=".pub") as file:
         file.write(line + "\n")
         file.flush()
-        try:
-            command = ["ssh-keygen", "-Q", "-f", str(path), file.name]
-            return subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False).returncode != 0
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise HostKeyError(f"RevokedHostKeys {path} takes ssh-keygen to read: install OpenSSH's client") from error
+        command = ["ssh-keygen", "-Q", "-f", str(path), file.name]
+        return subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False).returncode != 0
