@@ -40,7 +40,9 @@ def _status(arguments: Sequence[str] | None) -> int:
     from .interrupts import is_seen
 
     try:
+        _check_streams()
         _run(_options(arguments))
+        sys.stdout.flush()  # where it is full, that is an error like any other
     except BrokenPipeError as error:
         return _closed(error)
     except (TonearmError, OSError) as error:
@@ -48,6 +50,23 @@ def _status(arguments: Sequence[str] | None) -> int:
             _tell(error)
         return 1
     return 0
+
+
+def _check_streams() -> None:
+    """`OSError` where results would go nowhere; what a stream's encoding lacks is printed as a question mark."""
+    import io
+
+    for descriptor, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is None:
+            os.open(os.devnull, os.O_RDWR)  # takes its place: the next file or connection must not
+            if descriptor == 2:
+                sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        raise OSError("standard output is closed, so nothing could be printed; send it somewhere (> FILE)")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -12,11 +12,11 @@ from typing import Any
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.progress import Progress, unwatched
 from ..runtime.runner import FORMAT
+from .answers import checked, count, flag, list_of, mapping, record, text
 from .errors import AgentError, NoSpaceError
 from .proof import Parity, judged
 from .runtimes.provision import Site, push_tree
 from .ssh.connection import NO_FILES, Connection, Sent, Upload
-from .text import printable
 
 TASK_SECONDS = 900
 KEEP = 8  # releases on a board, those used last
@@ -55,15 +55,15 @@ def install(
     path = release_path(bundle)
     contents = {MANIFEST: bundle.digest, **{name: file.sha256 for name, file in bundle.files.items()}}
     state, _ = connection.ask("verify", path=path, contents=contents)
-    if state.get("whole") is True:
-        proofs = state.get("proofs")
-        return Release(path, 0, proofs if isinstance(proofs, dict) else {})
+    state = checked(connection.name, "an invalid answer", state, {"whole": flag, "proofs": mapping})
+    if state["whole"]:
+        return Release(path, 0, state["proofs"])
     files = {name: (bundle.folder / name).read_bytes() for name in contents}
     try:
         return Release(path, push_tree(connection, path, files, progress))
     except NoSpaceError:
         freed, _ = connection.ask("prune", keep=FEWEST, needed=[path, *needed])
-        if not freed.get("pruned"):
+        if not _pruned(connection, freed):
             raise
         return Release(path, push_tree(connection, path, files, progress))
 
@@ -90,7 +90,11 @@ def prove(
 def switch(connection: Connection, release: Release, needed: Sequence[str] = ()) -> list[str]:
     """Make the release current, by one rename, and remove old ones but those `needed`; their paths."""
     said, _ = connection.ask("switch", release=release.path, keep=KEEP, needed=list(needed))
-    return [printable(path) for path in said.get("pruned") or []]
+    return _pruned(connection, said)
+
+
+def _pruned(connection: Connection, said: dict[str, Any]) -> list[str]:
+    return checked(connection.name, "an invalid list of old releases", said, {"pruned": list_of(text)})["pruned"]
 
 
 def releases(connection: Connection) -> dict[str, Any]:
@@ -100,17 +104,9 @@ def releases(connection: Connection) -> dict[str, Any]:
         AgentError: when what the board says makes no sense.
     """
     said, _ = connection.ask("releases")
-    try:
-        return {
-            "current": printable(said["current"]),
-            "previous": printable(said["previous"]),
-            "releases": [
-                {"path": printable(r["path"]), "bytes": int(r["bytes"]), "proven": bool(r["proven"])}
-                for r in said["releases"]
-            ],
-        }
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AgentError(f"it sent an invalid list of releases: {error!r}", board=connection.name) from error
+    release = record({"path": text, "bytes": count, "proven": flag}, {})
+    fields = {"current": text, "previous": text, "releases": list_of(release)}
+    return checked(connection.name, "an invalid list of releases", said, fields)
 
 
 def rollback(connection: Connection, to: str = "") -> str:
@@ -120,7 +116,7 @@ def rollback(connection: Connection, to: str = "") -> str:
         AgentError: there is none, or it is damaged; `current` is as it was.
     """
     said, _ = connection.ask("rollback", to=to)
-    return printable(said.get("current"))
+    return checked(connection.name, "an invalid answer", said, {"current": text})["current"]
 
 
 def run_task(

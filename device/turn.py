@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from ..runtime.progress import Progress, Remark, Waiting
+from .answers import Check, checked, count, list_of, text
 from .errors import BusyError, UnreachableError
 from .ssh.client import BROKEN
 from .ssh.connection import LOST, Connection
@@ -97,12 +98,14 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
     wait = FIRST_SECONDS
     while True:
         said, agent = connection.start("hold", who=who, token=token, wait=wait, silence=SILENCE_SECONDS)
-        if not said.get("held_by") and said.get("for_seconds") == 0:
-            _tell_restored(connection.name, said.get("restored"), progress)
+        fields: dict[str, Check] = {"held_by": text, "for_seconds": count, "restored": list_of(text)}
+        holder, since, restored = checked(connection.name, "an invalid answer", said, fields).values()
+        if not holder:
+            _tell_restored(connection.name, restored, progress)
             return agent
         connection.end(agent)
         wait = LATER_SECONDS
-        holder, since = (shortened(said.get(key), LONGEST_NAME) for key in ("held_by", "for_seconds"))
+        holder = shortened(holder, LONGEST_NAME)
         if time.monotonic() > deadline:
             raise BusyError(
                 f"in use by {holder} (for {since} s now); try again when they are done", board=connection.name
@@ -110,7 +113,7 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
         progress(Waiting(f"wait for {connection.name}, in use by {holder}", f" (for {since} s now)"), 0, 0)
 
 
-def _tell_restored(name: str, governors: object, progress: Progress) -> None:
-    if governors and isinstance(governors, list):
-        what = shortened(", ".join(map(str, governors)), LONGEST_NAME)
+def _tell_restored(name: str, governors: list[str], progress: Progress) -> None:
+    if governors:
+        what = shortened(", ".join(governors), LONGEST_NAME)
         progress(Remark(f"{name} was still tuned for a command that was killed; its governors are back ({what})"), 0, 0)

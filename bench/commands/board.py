@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from ...device import boardsfile
+from ...device.answers import checked, count, list_of, text
 from ...device.boards import board, check_startable, endpoint_of, find_endpoint
 from ...device.descriptor import BUILT_IN, descriptor
 from ...device.errors import BoardError, HostKeyError
@@ -93,8 +94,8 @@ def remove(options: argparse.Namespace) -> None:
     if listed:
         boardsfile.remove_entry(name)
     out.print(f"{name}: {there} removed{', and its entry' if listed else ''}", soft_wrap=True)
-    if said.get("left"):
-        say(f"files that are not Tonearm's were left there: {', '.join(map(printable, said['left']))}")
+    if left := checked(name, "an invalid list of files", said, {"left": list_of(text)})["left"]:
+        say(f"files that are not Tonearm's were left there: {', '.join(left)}")
 
 
 def _remove_entry(name: str, listed: bool) -> None:
@@ -107,11 +108,9 @@ def _remove_entry(name: str, listed: bool) -> None:
 def _usage(connection: Connection) -> str:
     """What there is to remove, in words."""
     said, _ = connection.ask("usage")
-    try:
-        files = "1 file" if said["count"] == 1 else f"{int(said['count'])} files"
-        return f"{printable(said['root'])} ({files}, {int(said['bytes']) / 1e6:.1f} MB)"
-    except (KeyError, TypeError, ValueError) as error:
-        raise BoardError(f"it sent an invalid list of files: {error!r}", board=connection.name) from error
+    found = checked(connection.name, "an invalid list of files", said, {"root": text, "count": count, "bytes": count})
+    files = "1 file" if found["count"] == 1 else f"{found['count']} files"
+    return f"{found['root']} ({files}, {found['bytes'] / 1e6:.1f} MB)"
 
 
 def _confirm(question: str, yes: bool) -> None:

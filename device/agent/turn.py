@@ -65,7 +65,8 @@ def hold(root: Path, request: dict[str, Any], fulfil: Callable[[BinaryIO], None]
             take_from_oneself(holder(file), request["token"])
         if not locked(file.fileno(), request["wait"], root / "turn"):
             age = max(0, int(time.time() - (root / "turn").stat().st_mtime))
-            answer({"held_by": str(holder(file).get("who", "somebody")), "for_seconds": age}, [])
+            who = str(holder(file).get("who", "somebody"))
+            answer({"held_by": who, "for_seconds": age, "restored": []}, [])
             return
         said = {"who": request["who"][:LONGEST_NAME], "token": request["token"], "process": os.getpid()}
         with contextlib.suppress(OSError):  # a full disk is no reason to be kept from making room

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from commands import tonearm
 from openssh import openssh
+from places import ROOT
 from servers import SHELLS, can_have, dropbear, openssh_with
 from tonearm.bench.sweep.plan import Plan
 from tonearm.bench.sweep.run import sweep
@@ -39,12 +40,17 @@ ANSWERING = '/bin/sh -c "$SSH_ORIGINAL_COMMAND"'
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Endpoint]:
     """A server with few sessions, whom the person knows as `pi`."""
     with SERVERS[request.param](tmp_path / "board") as there:
-        ssh = Path("~/.ssh").expanduser()
-        ssh.mkdir(exist_ok=True)
-        (ssh / "known_hosts").write_text(f"[{there.host}]:{there.port} {there.host_key}\n")
-        lines = f"Host pi\n  HostName {there.host}\n  Port {there.port}\n  User {there.user}\n"
-        (ssh / "config").write_text(f'{lines}  IdentityFile "{there.key_file}"\n')
+        make_known(there)
         yield there
+
+
+def make_known(there: Endpoint) -> None:
+    """The person can reach it as `pi`."""
+    ssh = Path("~/.ssh").expanduser()
+    ssh.mkdir(exist_ok=True)
+    (ssh / "known_hosts").write_text(f"[{there.host}]:{there.port} {there.host_key}\n")
+    lines = f"Host pi\n  HostName {there.host}\n  Port {there.port}\n  User {there.user}\n"
+    (ssh / "config").write_text(f'{lines}  IdentityFile "{there.key_file}"\n')
 
 
 @pytest.mark.slow
@@ -54,11 +60,11 @@ def test_all_commands_work_where_a_server_has_few_sessions(
     folder = golden_bundle.folder
     assert f"{golden_bundle.name} is current on pi" in tonearm("deploy", folder, "--board", "pi").stdout
     assert golden_bundle.name in tonearm("board", "releases", "pi").stdout
-    tonearm("render", folder, "--board", "pi", "-o", tmp_path / "sound.wav")
+    tonearm("render", folder, "--board", "pi", "--input", ROOT / "bench/phrase.csv", "-o", tmp_path / "sound.wav")
     assert "not checked" in tonearm("board", "doctor", "pi", "--tune", status=None).stdout
     plan = Plan(threads=(1,), modes=("burst",), repeats=1, steps=20, output=tmp_path / "results")
     swept = sweep("pi", [golden_bundle], plan, unwatched, lambda name, progress: Connection(name, server))
-    assert (swept.measured, swept.failed) == (2, 0), swept
+    assert (swept.measured, swept.failed) == (2, ()), swept
     tonearm("board", "doctor", "pi", "--restore")
 
 
@@ -245,3 +251,32 @@ def test_an_answer_that_ends_in_the_middle_of_a_file_was_cut_short(tmp_path: Pat
         pytest.raises(UnreachableError, match="cut short"),
     ):
         connection.ask("run", most={"a": 16})
+
+
+ODD = ["7", "[]", '"text"', "null", '{"files": [], "current": [], "previous": 1, "releases": {}}']
+ODD += ['{"files": [], "whole": 1, "pruned": 5, "objects": 3, "left": 3, "count": "x", "root": [], "held_by": []}']
+ODD += ['{"error": {"a": []}, "kind": []}', '{"files": {}}', '{"files": [[]]}', '{"files": [{"name": [], "size": 1}]}']
+
+
+@pytest.mark.parametrize("answer", ODD)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("deploy", "BUNDLE", "--board", "pi"),
+        ("board", "info", "pi"),
+        ("board", "releases", "pi"),
+        ("board", "rollback", "pi"),
+        ("board", "doctor", "pi", "--tune"),
+        ("board", "remove", "pi", "--yes"),
+    ],
+    ids=lambda words: words[1],
+)
+def test_an_answer_of_another_kind_is_an_error_in_one_line(
+    tmp_path: Path, answer: str, words: tuple[str, ...], golden_bundle: Bundle
+) -> None:
+    said = f"printf '%s\\n' {shlex.quote('TONEARM-1 ' + answer)}"
+    with openssh(tmp_path, talking(tmp_path, f"{said}\n")) as there:
+        make_known(there)
+        arguments = [golden_bundle.folder if word == "BUNDLE" else word for word in words]
+        done = tonearm(*arguments, status=1)
+    assert done.stderr.splitlines()[-1].startswith("tonearm: pi: ")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -17,7 +19,7 @@ import places
 import pytest
 import soundfile
 import torch
-from commands import process, program, tonearm
+from commands import SECONDS, process, program, tonearm
 from tonearm.device.loopback import serve
 from tonearm.export.foreign.convert import import_graph
 from tonearm.models.catalogue import MODELS, TRAINED
@@ -380,3 +382,26 @@ def test_nothing_is_said_to_whoever_has_closed_the_pipe(words: list[str], unbuff
     done = subprocess.run(program(*words), stdout=write_end, stderr=subprocess.PIPE, env=environment, timeout=60)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("words", ["models", "board list", "--version"])
+@pytest.mark.parametrize("closed", [">&-", ">&- <&-", "> /dev/full"])
+def test_an_output_that_takes_nothing_is_an_error_in_one_line(words: str, closed: str) -> None:
+    command = f"{shlex.join(program(*words.split()))} {closed}"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+    assert "Traceback" not in done.stderr
+    if words != "--version":  # which argparse prints
+        assert done.returncode == 1
+        assert re.search(r"^tonearm: .*(standard output is closed|No space left)", done.stderr, re.MULTILINE)
+
+
+def test_a_closed_standard_error_keeps_no_result_back() -> None:
+    command = f"{shlex.join(program('models'))} 2>&-"
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+    assert (done.returncode, "hpn-reduced-flute" in done.stdout) == (0, True)
+
+
+def test_an_output_that_knows_only_ascii_gets_question_marks(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = process("export", tmp_path / "caf\u00e9", status=1, env=environment)
+    assert "caf?" in done.stderr and done.stderr.isascii()
