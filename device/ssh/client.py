@@ -11,10 +11,12 @@ import logging
 import socket
 import subprocess
 import tempfile
+import time
 from typing import Any
 
 import paramiko
 from paramiko.auth_strategy import AuthStrategy, SourceResult
+from paramiko.common import OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 from paramiko.ssh_exception import IncompatiblePeer
 
 from ..errors import BoardError, UnreachableError
@@ -25,6 +27,7 @@ from .login import Login
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what goes wrong is raised, and said once
 
 BROKEN = (paramiko.SSHException, OSError, EOFError)  # what paramiko raises when a connection breaks
+AGAIN_SECONDS = (0.5, 1, 2, 4)  # between tries
 END_SECONDS = 5  # for a ProxyCommand that is told to end
 
 
@@ -111,6 +114,24 @@ class _Check(paramiko.MissingHostKeyPolicy):
 
 
 def _open(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, login: AuthStrategy) -> _Client:
+    """One leg of the way, tried again where the server hangs up at once: of many that log in, some are turned away."""
+    for wait in AGAIN_SECONDS if before is None else ():
+        try:
+            return _open_once(name, endpoint, before, check, login)
+        except UnreachableError as error:
+            if _way(endpoint).command or not _hung_up(error.__cause__):
+                raise
+        time.sleep(wait)
+    return _open_once(name, endpoint, before, check, login)
+
+
+def _hung_up(error: BaseException | None) -> bool:
+    """Whether the server has ended the connection instead of greeting."""
+    greeting = isinstance(error, paramiko.SSHException) and "protocol banner" in str(error)
+    return error is not None and greeting and isinstance(error.__context__, (EOFError, ConnectionResetError))
+
+
+def _open_once(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, login: AuthStrategy) -> _Client:
     """One leg of the way; when it fails, nothing of the whole way stays open."""
     client, seconds = _Client(before), _way(endpoint).seconds
     client.set_missing_host_key_policy(check)
@@ -173,9 +194,16 @@ def _refused(name: str, endpoint: Endpoint, error: Exception, complaint: str) ->
         said = complaint or _reason(error)
         return UnreachableError(f"its ProxyCommand does not reach {place} ({said}); try it by hand", board=name)
     if isinstance(error, paramiko.ChannelException):
-        return UnreachableError(f"the jump host does not reach {place} ({error.text}); is the board on?", board=name)
+        forbidden = error.code == OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        hint = "AllowTcpForwarding and PermitOpen in the jump host's sshd_config" if forbidden else "is the board on?"
+        return UnreachableError(f"the jump host does not reach {place} ({error.text}); {hint}", board=name)
     if isinstance(error, IncompatiblePeer):
         return UnreachableError(f"the SSH server at {place} is too old ({error}); update it", board=name)
+    if _hung_up(error):
+        hint = (
+            "too many log in there at once (MaxStartups in its sshd_config), or it is blocking this machine; try again"
+        )
+        return UnreachableError(f"the SSH server at {place} hangs up as soon as one calls: {hint}", board=name)
     if isinstance(error, paramiko.SSHException):
         hint = "is this the right port, and does an SSH server run there?"
         return UnreachableError(f"{place} answers, but not as an SSH server ({error}); {hint}", board=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -101,6 +102,31 @@ def test_a_server_without_sessions_is_named_with_its_setting(tmp_path: Path) -> 
         pytest.raises(UnreachableError, match=r"^pi: its SSH server opens no session.* MaxSessions in"),
     ):
         connection.ask("facts")
+
+
+def knock(there: Endpoint) -> socket.socket:
+    """The one that a server with MaxStartups 1 lets begin to log in."""
+    while True:
+        caller = socket.create_connection((there.host, there.port))
+        if caller.recv(4) == b"SSH-":
+            return caller
+        caller.close()
+
+
+def test_a_server_that_turns_some_away_for_a_moment_is_called_again(tmp_path: Path) -> None:
+    with openssh(tmp_path, "MaxStartups 1") as there, knock(there) as other:
+        threading.Timer(2, other.shutdown, [socket.SHUT_RDWR]).start()
+        with Connection("pi", there) as connection:
+            assert connection.ask("facts")[0]["hostname"] == HERE
+
+
+def test_a_server_that_turns_everybody_away_is_named_with_its_setting(tmp_path: Path) -> None:
+    with (
+        openssh(tmp_path, "MaxStartups 1") as there,
+        knock(there),
+        pytest.raises(UnreachableError, match=r"hangs up .*MaxStartups"),
+    ):
+        Connection("pi", there)
 
 
 @pytest.mark.parametrize("command", ["internal-sftp", "echo 'This account is for transfers only.'", "/bin/false"])
