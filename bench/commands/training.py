@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ...device.text import printable
 from ...runtime.progress import Progress
 from .. import bundles
 from ..interrupts import sparing
@@ -44,7 +45,8 @@ def _run(options: argparse.Namespace, teacher: str, method: str) -> None:
         data = _data(options, progress)
     say(f"  {data.about}: {len(data.train)} phrases to learn from, {len(data.validation)} to validate")
     with stage(f"train {course.name}") as progress, _asking_to_stop() as is_asked:
-        file, card = run(course, plan, data, options.output, _telling(progress, is_asked))
+        told = _telling(progress, is_asked)
+        file, card = run(course, plan, data, options.output, told, lambda line: say(f"{teacher}: {printable(line)}"))
     last = last_validation(card)
     share = f"{last / card.untrained:.0%} of the {card.untrained:.2f} it began with"
     out.print(f"{file}: MSS {last:.2f} on validation phrases, {share}; {card.stored_as}", soft_wrap=True)

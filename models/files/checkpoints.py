@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from .groups import is_tensor
+from .groups import entries_of, is_tensor
 from .keys import MAX_LISTED, listed
 from .kinds import is_safetensors, read_file, refuse_others, what_is_wrong
 from .pick import pick
 from .torchfiles import a_kind, read_torch_file, restore
+from .unpickle import Inert
 from .weightnorm import as_wanted
 
 SAFETENSORS = ".safetensors"
+ARRAY = ".multiarray._reconstruct"  # what makes an array of NumPy
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64)
 MAX_SHARING = 4  # times the file's size: weights may share their numbers, but a small file must not fill the memory
@@ -65,7 +67,9 @@ def _read(content: bytes, suffix: str, weights: str) -> Checkpoint:
     if strange:
         raise CheckpointError(f"holds more than named tensors: {listed(strange)}; save model.state_dict() alone")
     if not picked.state:
-        raise CheckpointError("holds no named tensors: save model.state_dict()")
+        arrays = any(isinstance(entry.value, Inert) and ARRAY in entry.value.name for entry in entries_of(saved))
+        what = "NumPy arrays, no named tensors" if arrays else "no named tensors"
+        raise CheckpointError(f"holds {what}: save model.state_dict()")
     state = {key: restore(value, numbers) if numbers else value for key, value in picked.state.items()}
     if sum(value.nbytes for value in state.values()) > MAX_SHARING * len(content):
         raise CheckpointError("declares more weights than the file can hold: its tensors overlap")

@@ -26,7 +26,9 @@ MAX_DEPTH = 5
 MAX_ENTRIES = 200_000  # a small file can hold a dict that holds another one many times, and so on
 MAX_GROUPS = 64
 OPTIMIZER = re.compile(r"(?:.*_)?optim(?:izer)?s?(?:_states?)?(?:_dicts?)?", re.I)  # keyed like weights by some
-UNTRAINED = ("synth.fr", "synth.reverb.t")  # not among a module's parameters
+BUFFERS = ("synth.fr", "synth.reverb.t")  # not among a module's parameters
+FIXED = tuple(f"synth.wavetables.wavetables.{number}" for number in range(4))  # nor among those that are trained
+SIGNS = ("decoder.gru.weight_hh_l0", "decoder.gru.weight_hh_l0_v", "decoder.net.0.block.0.bias")
 
 
 class Entry(NamedTuple):
@@ -68,6 +70,11 @@ class Group:
     def is_averaged(self) -> bool:
         """Whether its name says that its weights are a mean."""
         return is_averaged(self.name)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has what every model of ours has, and hardly another."""
+        return any(sign in self.state for sign in SIGNS)
 
     @property
     def is_teachers(self) -> bool:
@@ -158,17 +165,21 @@ def other_groups(entries: list[Entry]) -> dict[str, Group]:
 
 
 def with_names(group: Group, ordinary: Mapping[str, Any]) -> dict[str, Any]:
-    """The names of the ordinary weights, in their order, where the shapes leave only one way."""
+    """The names of the ordinary weights, in their order, where only one choice of them fits the shapes."""
     values: list[Any] = group.unnamed or []
     shapes = [shape_of(value) for value in values]
-    known = [(key, shape_of(value)) for key, value in ordinary.items() if key not in UNTRAINED]
-    names, backwards = _in_order(shapes, known), _in_order(shapes[::-1], known[::-1])
-    if names is None or backwards is None or names != backwards[::-1]:
+    for left_out in ((), BUFFERS, BUFFERS + FIXED):
+        names = [key for key in ordinary if key not in left_out]
+        if [shape_of(ordinary[key]) for key in names] == shapes:
+            return dict(zip(names, values, strict=True))
+    known = [(key, shape_of(value)) for key, value in ordinary.items() if key not in BUFFERS]
+    found, backwards = _in_order(shapes, known), _in_order(shapes[::-1], known[::-1])
+    if found is None or backwards is None or found != backwards[::-1]:
         raise CheckpointError(
             f"holds {len(values)} weights without names under {group.name}, which can't be told apart by the shapes of "
             "the ordinary ones: copy them into the model and save its state_dict()"
         )
-    return dict(zip(names, values, strict=True))
+    return dict(zip(found, values, strict=True))
 
 
 def _in_order(shapes: list[Any], known: list[tuple[str, Any]]) -> list[str] | None:

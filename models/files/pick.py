@@ -54,12 +54,14 @@ def _ordinary(groups: dict[str, Group], is_ours: bool) -> Group:
         found = [group for group in groups.values() if group.is_averaged]
     if not found:
         raise CheckpointError(f"holds a {TEACHER} but no student")
-    if len(found) > 1 and not is_ours:  # it is refused later, for it fits no model
+    if not is_ours:  # it is refused later, for it fits no model
         return max(found, key=lambda group: sum(map(is_tensor, group.state.values())))
-    lightnings = [group for group in found if group.prefix.startswith("state_dict.")]
-    if len(found) > 1 and len(lightnings) != 1:
+    whole = [group for group in found if group.is_whole]
+    lightnings = [group for group in whole or found if group.prefix.startswith("state_dict.")]
+    alone = next((some[0] for some in (found, whole, lightnings) if len(some) == 1), None)
+    if alone is None:
         raise CheckpointError(_mixture(found))
-    return found[0] if len(found) == 1 else lightnings[0]
+    return alone
 
 
 def _mixture(found: list[Group]) -> str:
@@ -155,4 +157,8 @@ def _choice(chosen: Group, groups: dict[str, Group], wanted: str) -> list[str]:
         return [f"uses the weights {chosen.name}"]
     if chosen.is_averaged:
         return [f"uses averaged weights, {chosen.name}: there are no others"]
-    return [f"other weights are there too, {listed(others)}: --weights {others[0]} takes those"] if others else []
+    return (
+        [f"other weights are there too, {listed(others)}: export and convert take them with --weights {others[0]}"]
+        if others
+        else []
+    )

@@ -21,7 +21,9 @@ def with_products(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def product(norm: Tensor, direction: Tensor) -> Tensor | None:
-    """`g v / |v|`; None where the shape of `g` says no dimensions to take the norm over."""
+    """`g v / |v|`; None where the shape of `g` says no dimensions to take the norm over, and for whole numbers."""
+    if not (norm.is_floating_point() and direction.is_floating_point()):
+        return None
     every = range(direction.dim())
     over = [one for one in every if norm.dim() == 0 or norm.shape[one : one + 1] == (1,)]
     sizes = tuple(1 if one in over else direction.shape[one] for one in every)

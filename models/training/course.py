@@ -10,7 +10,7 @@ trained/hpn-reduced-flute+cd.run             while it runs: what it takes to go 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,8 +94,17 @@ def _file(course: Course, folder: Path) -> Path:
     return file
 
 
-def run(course: Course, plan: Plan, data: DataSet, folder: Path, progress: Progress) -> tuple[Path, Card]:
+def run(
+    course: Course,
+    plan: Plan,
+    data: DataSet,
+    folder: Path,
+    progress: Progress,
+    note: Callable[[str], None] = lambda line: None,
+) -> tuple[Path, Card]:
     """Train, on a GPU if there is one; the file of the weights and their card.
+
+    `note` hears what the teacher's file held besides.
 
     Raises:
         TrainingError: when the weights are there already, the teacher is not or does not fit, or the loss is no number.
@@ -104,7 +113,7 @@ def run(course: Course, plan: Plan, data: DataSet, folder: Path, progress: Progr
     kept = file.with_suffix(".run")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = untrained(course.architecture).to(device)
-    teacher = load(*_teacher_file(course, folder)).to(device) if course.method else None
+    teacher = load(*_teacher_file(course, folder), note).to(device) if course.method else None
     loss = _loss(course, model, teacher, data)
     progress("listen to the weights it begins with", 0, 1)
     before = validate(model, data.validation)

@@ -95,6 +95,14 @@ def test_a_student_of_ones_own_recordings_can_learn_from_a_teacher_that_comes_al
     assert read_card(Path("trained/ddx7-reduced-flute-my-takes+cd.json")).teacher == "ddx7-full-flute"
 
 
+def test_what_a_teachers_file_holds_besides_is_said(takes: Path) -> None:
+    state = load("ddx7-reduced-flute").state_dict()
+    torch.save({"model": state, "ema": state}, "teacher.pt")
+    how = ("--teacher", "ddx7-reduced-flute=teacher.pt", "--method", "control", "--data", takes, *SHORT)
+    said = "teacher.pt: other weights are there too, ema: export and convert take them with --weights ema"
+    assert said in tonearm("distill", "ddx7-reduced-flute", *how).stderr
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [

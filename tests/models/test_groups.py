@@ -208,7 +208,11 @@ def test_weights_without_names_that_could_be_several_are_refused(tmp_path: Path)
     values = [value for key, value in state.items() if is_trained(key)]
     path = saved(tmp_path, {"model": state, "ema": {"shadow_params": [v for v in values if v.shape != (512,)][:-1]}})
     assert same(read_checkpoint(path).state, state)
-    path = saved(tmp_path, {"model": state, "ema": {"shadow_params": values[:-4]}})
+    trained = [
+        value for key, value in state.items() if is_trained(key) and not key.endswith(("s.0", "s.1", "s.2", "s.3"))
+    ]
+    assert same(read_checkpoint(saved(tmp_path, {"model": state, "ema": trained}), "ema").state, state)
+    path = saved(tmp_path, {"model": state, "ema": {"shadow_params": values[:-3]}})
     with pytest.raises(CheckpointError, match=r"weights without names under ema\.shadow_params, which can't be told"):
         read_checkpoint(path, "ema")
 
@@ -220,6 +224,11 @@ def test_two_models_are_never_chosen_between_unless_one_is_named(tmp_path: Path,
     ):
         read_checkpoint(path)
     assert same(read_checkpoint(path, "best").state, more(small))
+
+
+def test_of_several_the_one_that_looks_like_a_model_is_taken(tmp_path: Path, small: State) -> None:
+    others = {"discriminator": {"decoder.convs.0.weight": torch.zeros(2)}, "encoder": {"decoder.x": torch.zeros(1)}}
+    assert same(read_checkpoint(saved(tmp_path, {"generator": small, **others})).state, small)
 
 
 def test_another_models_averaged_weights_are_no_mixture(tmp_path: Path) -> None:
@@ -253,7 +262,7 @@ def test_weights_of_any_precision_are_read_and_loaded(tmp_path: Path, small: Sta
 def test_a_name_of_weights_reaches_convert_and_export(tmp_path: Path, small: State) -> None:
     path = saved(tmp_path, {"model": small, "ema": more(small)})
     said = tonearm("convert", path, tmp_path / "plain.safetensors").stderr
-    assert "run.pt: other weights are there too, ema: --weights ema takes those" in said
+    assert "run.pt: other weights are there too, ema: export and convert take them with --weights ema" in said
     tonearm("convert", path, tmp_path / "ema.safetensors", "--weights", "ema")
     assert same(read_checkpoint(tmp_path / "plain.safetensors").state, small)
     assert same(read_checkpoint(tmp_path / "ema.safetensors").state, more(small))

@@ -159,6 +159,12 @@ def test_a_whole_model_is_told_from_its_weights(tmp_path: Path, zipped: bool) ->
         read_checkpoint(tmp_path / "run.pt")
 
 
+def test_weights_as_arrays_are_told_from_tensors(tmp_path: Path) -> None:
+    torch.save({"model": {key: value.numpy() for key, value in SMALL.items()}, "epoch": 3}, tmp_path / "run.pt")
+    with pytest.raises(CheckpointError, match=r"run\.pt holds NumPy arrays, no named tensors: save model\.state_dict"):
+        read_checkpoint(tmp_path / "run.pt")
+
+
 @pytest.mark.parametrize("command", ["convert", "export"])
 def test_commands_say_it_in_one_line(tmp_path: Path, command: str) -> None:
     (tmp_path / "run.pt").write_text(POINTER)
