@@ -38,7 +38,7 @@ def deploy(name: str, bundle: Bundle, progress: Progress) -> Deployed:
 
 def deploy_over(connection: Connection, bundle: Bundle, progress: Progress, deadline: float = TASK_SECONDS) -> Deployed:
     """As `deploy`, over a connection that is there; the proof has `deadline` seconds."""
-    with session(connection, f"deploy {bundle.name}", progress) as there:
+    with session(connection, f"deploy {bundle.name}", progress, bundles=[bundle]) as there:
         there.install([bundle], progress)
         release = there.releases[bundle.digest]
         parity = there.prove(bundle, progress, deadline)

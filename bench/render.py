@@ -44,7 +44,10 @@ def render_on(
     bundle.graph(block)
     check_bundle(bundle)
     request = {"task": "render", "block": block, "threads": 1, "inputs": "inputs.npz", "outputs": "outputs.npz"}
-    with board(name, progress) as connection, session(connection, f"play {bundle.name}", progress) as there:
+    with (
+        board(name, progress) as connection,
+        session(connection, f"play {bundle.name}", progress, bundles=[bundle]) as there,
+    ):
         there.install([bundle], progress)
         _, files = there.run(
             bundle,

@@ -67,7 +67,9 @@ class Session:
 
 
 @contextlib.contextmanager
-def session(connection: Connection, what: str, progress: Progress, token: str = "") -> Iterator[Session]:
+def session(
+    connection: Connection, what: str, progress: Progress, token: str = "", bundles: Sequence[Bundle] = ()
+) -> Iterator[Session]:
     """Hold the board for as long as the block lasts, made ready to run bundles.
 
     Args:
@@ -75,9 +77,10 @@ def session(connection: Connection, what: str, progress: Progress, token: str = 
         what: what it is held for, as others who want it are told.
         progress: called with what is being done and how far it is.
         token: as of `turn`.
+        bundles: what is to run there: a board whose ONNX Runtime is too old for it is told apart before a push.
 
     Raises:
         BusyError, NoSpaceError, UnreachableError, WheelError, AgentError: it can't be had, or made ready.
     """
     with turn(connection, what, progress, token=token) as held:
-        yield Session(connection, prepare(connection, progress), held)
+        yield Session(connection, prepare(connection, progress, bundles=bundles), held)

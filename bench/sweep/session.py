@@ -51,7 +51,7 @@ def ready_board(
         BoardError: it has fewer cores than `threads`.
         NoSpaceError, UnreachableError, WheelError, AgentError: it can't be made ready.
     """
-    with session(connection, what[0], progress, token=what[1]) as found:
+    with session(connection, what[0], progress, token=what[1], bundles=bundles) as found:
         cores = found.site.facts["cores"]
         if threads > cores:
             raise BoardError(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ...runtime.bundle import Bundle
 from ...runtime.progress import Progress, unwatched
 from ..errors import AgentError, DeviceError, NoWheelError
 from ..ssh.connection import Connection, Upload
 from .survey import Survey, advice, platform_of, read_survey, system_runtime
+from .takes import check, tell_older, version_in
 from .wheelhouse import Wheelhouse
 from .wheels import PINS, Pin, pins_for, runtime_name
 
 RUNTIME = Path(str(resources.files("tonearm.runtime")))
+Fits = Callable[[str], None]
+"""Called with a version of ONNX Runtime before it is used: raises where it can't run what is to run."""
+
 HEADROOM = 4  # unpacked wheels are about four times their size
 
 
@@ -48,6 +54,7 @@ def prepare(
     progress: Progress = unwatched,
     pins: Sequence[Pin] = PINS,
     wheelhouse: Wheelhouse | None = None,
+    bundles: Sequence[Bundle] = (),
 ) -> Site:
     """Make sure that the board has a runtime that runs there, and the runner; pushes nothing that is there.
 
@@ -56,6 +63,7 @@ def prepare(
         progress: called with what is being done.
         pins: the versions to try, the best first.
         wheelhouse: where wheels come from; default: the person's cache and the package index.
+        bundles: what is to run there; a version that can't take one of them is never pushed.
 
     Raises:
         WheelError: wheels for the board can't be had.
@@ -65,7 +73,8 @@ def prepare(
     """
     survey = read_survey(connection)
     files = runner_files()
-    runtime = _choose(connection, survey, pins, wheelhouse or Wheelhouse(), progress)
+    fits = partial(check, connection.name, bundles=bundles, progress=progress)
+    runtime = _choose(connection, survey, pins, wheelhouse or Wheelhouse(), fits, progress)
     site = Site(survey.facts, f"runtimes/{runtime}", runner_name(files))
     if site.runner.split("/")[1] not in survey.runners:
         push_tree(connection, site.runner, files, progress)
@@ -73,17 +82,19 @@ def prepare(
 
 
 def _choose(
-    connection: Connection, survey: Survey, pins: Sequence[Pin], wheelhouse: Wheelhouse, progress: Progress
+    connection: Connection, survey: Survey, pins: Sequence[Pin], wheelhouse: Wheelhouse, fits: Fits, progress: Progress
 ) -> str:
     """The name of a runtime that runs on the board: of the best wheels, else of the system's own packages."""
     tried: list[str] = []
     try:
         platform = platform_of(connection.name, survey)
     except NoWheelError as error:
-        return _system(connection, survey, [error.reason], progress)
+        return _system(connection, survey, [error.reason], fits, progress)
     for pin in pins_for(platform, pins):
         name = survey.installed(pin, platform)
         reason = survey.failure(pin)
+        if not reason:
+            fits(pin.onnxruntime)
         if name:
             return name
         if not reason:
@@ -93,7 +104,7 @@ def _choose(
                 reason = _why_another(error)
         tried.append(f"{pin}: {reason}")
         progress(f"{tried[-1]}; trying the next version", 0, 0)
-    return _system(connection, survey, tried or [f"no version of ONNX Runtime is known for {platform}"], progress)
+    return _system(connection, survey, tried or [f"no version of ONNX Runtime is known for {platform}"], fits, progress)
 
 
 def _why_another(error: DeviceError) -> str:
@@ -117,6 +128,7 @@ def _install(connection: Connection, survey: Survey, wheels: list[Path], progres
     name = path.split("/")[1]
     if name in survey.runtimes and name not in survey.failed:
         return name
+    tell_older(connection.name, version_in(wheels[0].name), progress)
     uploads = [Upload(wheel.name, wheel.read_bytes()) for wheel in wheels]
     push_objects(connection, uploads, progress, "upload the runtime", headroom=HEADROOM)
     progress("install the runtime", 0, 1)
@@ -125,20 +137,23 @@ def _install(connection: Connection, survey: Survey, wheels: list[Path], progres
     return name
 
 
-def _system(connection: Connection, survey: Survey, tried: list[str], progress: Progress) -> str:
+def _system(connection: Connection, survey: Survey, tried: list[str], fits: Fits, progress: Progress) -> str:
     """The name of a runtime made of the system's own packages, or what was tried and what to do."""
     name, why = survey.system, ""
     if name in survey.failed:
         why = survey.failed[name][1]
     elif name in survey.runtimes:
+        fits(version_in(name))
         return name
     else:
         progress("look for ONNX Runtime in the system's packages", 0, 0)
+        tell_older(connection.name, version_in(name), progress)
         try:
             name = system_runtime(connection)
         except AgentError as error:
             why = _why_another(error)
     if name and not why:
+        fits(version_in(name))
         return name
     own = f"the system's package: {why}" if why else advice(survey)
     again = (

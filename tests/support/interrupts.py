@@ -337,9 +337,9 @@ def main() -> None:
             for number in SIGNALS:
                 row = tried(stage, number, options.tries, options.seed)
                 goes_to_its_end(stage)
-                err.print(f"{name}, {number.name}", *row.problems(), sep="\n", soft_wrap=True)
                 cells = (row.tries, row.tracebacks, row.early, f"{row.slowest:.1f}", len(row.leftovers), len(row.lost))
                 rows.append((name, number.name, *map(str, cells)))
+                err.print(*rows[-1], *row.problems(), soft_wrap=True)
             if name == "board up":
                 board_up(stage)  # down
     headings = ("command", "signal", "tries", "tracebacks", "before it began", "slowest end s", "leftovers", "lost")
