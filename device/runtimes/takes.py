@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from ...runtime.bundle import MANIFEST, Bundle
-from ...runtime.progress import Progress
+from ...runtime.progress import Progress, Remark
 from ..errors import AgentError
-from ..text import Told
 
 Version = tuple[int, ...]
 
@@ -40,7 +39,7 @@ def check(board: str, version: str, bundles: Sequence[Bundle], progress: Progres
     if refused and len(refused) == len(bundles):
         raise AgentError(f"{refused[0]}; nothing was uploaded. {ADVICE}", "opset", board=board)
     for reason in refused:
-        progress(Told(f"{board}: {reason}"), 0, 0)
+        progress(Remark(f"{board}: {reason}"), 0, 0)
 
 
 def tell_older(board: str, version: str, progress: Progress) -> None:
@@ -48,7 +47,7 @@ def tell_older(board: str, version: str, progress: Progress) -> None:
     ours = metadata.version("onnxruntime")
     if version and _numbers(version) < _numbers(ours):
         line = f"{board} gets ONNX Runtime {version}, which is older than this machine's {ours}: {CHANGED}"
-        progress(Told(line), 0, 0)
+        progress(Remark(line), 0, 0)
 
 
 def _refusal(version: str, bundle: Bundle) -> str:

@@ -15,9 +15,8 @@ from tonearm.device.runtimes.provision import prepare
 from tonearm.device.runtimes.takes import TAKES, check, needed, tell_older, version_in
 from tonearm.device.runtimes.wheels import PINS
 from tonearm.device.ssh.connection import Connection
-from tonearm.device.text import Told
 from tonearm.runtime.bundle import MANIFEST, Bundle, read_bundle
-from tonearm.runtime.progress import unwatched
+from tonearm.runtime.progress import Remark, unwatched
 
 
 def saying(bundle: Bundle, folder: Path, **facts: Any) -> Bundle:
@@ -56,7 +55,7 @@ def test_of_several_bundles_the_one_that_is_too_new_is_told_and_the_others_go_on
     newer = saying(golden_bundle, tmp_path / "newer", opset=26)
     check("pi", "1.24.4", [golden_bundle, newer], lambda text, done, total: told.append(text))
     (line,) = told
-    assert isinstance(line, Told) and line.startswith(f"pi: {newer.name} needs ONNX opset 26")
+    assert isinstance(line, Remark) and line.startswith(f"pi: {newer.name} needs ONNX opset 26")
 
 
 def test_an_older_runtime_is_told_and_the_same_or_a_newer_one_is_not() -> None:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tonearm.runtime.bundle import Bundle, Signal
 from tonearm.runtime.progress import unwatched
 
 
-def sound(path: Path, **how: str) -> bytes:
+def sound(path: Path, **how: Any) -> bytes:
     write_tone(path, 2.0)
     samples, rate = soundfile.read(path, dtype="float32")
     soundfile.write(path, samples, rate, **how)

@@ -117,9 +117,8 @@ def test_a_weight_of_zeros_stays_zeros() -> None:
     state["decoder.net.1.block.0.weight"][3] = 0
     module = load("ddx7-reduced-flute")
     load_weights(module, state, "run.pt")
-    torch.testing.assert_close(
-        module.get_submodule("decoder.net.1.block.0").weight(), state["decoder.net.1.block.0.weight"]
-    )  # type: ignore[operator]
+    layer: Any = module.get_submodule("decoder.net.1.block.0")
+    torch.testing.assert_close(layer.weight(), state["decoder.net.1.block.0.weight"])
 
 
 def test_a_norm_of_another_shape_is_no_norm() -> None:
