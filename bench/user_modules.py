@@ -69,7 +69,8 @@ def _imported(name: str) -> ModuleType:
 
 def _attribute(module: ModuleType, name: str) -> Any:
     if not hasattr(module, name):
-        raise BenchError(f"{module.__name__} ({module.__file__}) has no {name}: name a function in it")
+        place = getattr(module, "__file__", None) or "a part of Python itself"
+        raise BenchError(f"{module.__name__} ({place}) has no {name}: name a function in it")
     return getattr(module, name)
 
 

@@ -13,7 +13,10 @@ import numpy as np
 import onnx
 
 from ..runtime.bundle import FORMAT, MANIFEST, Bundle, Provenance, next_name, read_bundle, sha256
+from ..runtime.check import check_bundle
 from ..runtime.clip import write_arrays
+from ..runtime.errors import BundleError
+from .errors import ExportError
 from .weights import share_weights
 
 IR_VERSION = 9  # with opset 18 it loads in every ONNX Runtime from 1.16 on; onnx's own default does not
@@ -58,6 +61,9 @@ def write_files(
         graphs: by block size; their weights are moved out of them, and they are stamped.
         golden: the golden vectors that travel.
         facts: the manifest without `files`.
+
+    Raises:
+        ExportError: what was written is no bundle that a board would take; the message says why.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -68,7 +74,12 @@ def write_files(
     write_arrays(folder / GOLDEN, golden)
     files = {path.name: {"sha256": sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps(facts | {"files": files}, indent=1))
-    return read_bundle(folder)
+    try:
+        bundle = read_bundle(folder)
+        check_bundle(bundle)
+    except BundleError as error:  # no board would take it
+        raise ExportError(f"no bundle can be made of {facts['name']}: {error}") from error
+    return bundle
 
 
 def _stamp(model: onnx.ModelProto, facts: dict[str, Any], block: int) -> None:

@@ -17,8 +17,10 @@ from .errors import ExportError, GraphError
 from .names import name_nodes
 from .probe import example_of
 from .streaming import StreamingModule
+from .values import free, names_of, rename
 
 OPSET = 18
+OURS = "tonearm.edge."  # how the names begin that inputs and outputs have while they are traced
 
 
 def frames_per_block(module: StreamingModule, block: int) -> int:
@@ -38,12 +40,20 @@ def trace(module: StreamingModule, block: int) -> onnx.ModelProto:
     """
     inputs = example_of(module, frames_per_block(module, block))
     states = module.zero_states()
+    given, results = [*inputs, *states], _result_names(module)
+    ours = OURS
+    while any(name.startswith(ours) for name in (*given, *results)):
+        ours += "."
+    # The exporter gives values inside the graph names of its own, which may be those of inputs and outputs, too.
+    before, after = ([f"{ours}{side}{i}" for i in range(len(names))] for side, names in (("i", given), ("o", results)))
     try:
-        program = _export(module, (*inputs.values(), *states.values()), [*inputs, *states], _result_names(module))
+        program = _export(module, (*inputs.values(), *states.values()), before, after)
     except Exception as error:  # the exporter raises whatever its many stages raise
         raise GraphError(f"torch could not export {type(module).__name__} for blocks of {block}: {error}") from error
     model = program.model_proto
     model.ir_version = IR_VERSION
+    free(model.graph, names_of(model.graph) & {*given, *results})
+    rename(model.graph, dict(zip([*before, *after], [*given, *results], strict=True)))
     name_nodes(model)
     drop_notes(model)
     return model

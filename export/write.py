@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ..runtime.bundle import Bundle, Provenance, read_bundle
+from ..runtime.bundle import PLAIN, Bundle, Provenance, is_plain, next_name, read_bundle
 from ..runtime.clip import padded_frames
+from ..runtime.names import shown, wrong_names
 from ..runtime.progress import Progress, unwatched
 from .assemble import IR_VERSION, VERIFY_BLOCKS, origin_facts, write_files
 from .errors import ExportError
@@ -60,10 +61,11 @@ def export_bundle(
         simplifier: serialized graph to serialized graph.
 
     Raises:
-        ExportError: for a block that is no whole number of hops, and when tracing fails.
+        ExportError: for a block that is no whole number of hops, a name that can't be borne, and when tracing fails.
         VerifyError: naming the first block and output that differ from PyTorch.
     """
     blocks = _checked_blocks(module, blocks)
+    check_names(module, name)
     check_folder(folder)
     total = 2 * len(blocks) + 1
     traced = {}
@@ -101,6 +103,15 @@ def _checked_blocks(module: StreamingModule, blocks: Sequence[int]) -> list[int]
     for block in blocks:
         frames_per_block(module, block)
     return sorted(set(blocks))
+
+
+def check_names(module: StreamingModule, name: str) -> None:
+    """`ExportError` where the bundle, or an input, output or state of the module, can't bear its name."""
+    if not is_plain(name):
+        raise ExportError(f"{name[:60]!r} can't be a bundle's name: {PLAIN}")
+    states = list(module.zero_states())
+    for wrong, reason in wrong_names([*module.inputs, *module.outputs, *states, *map(next_name, states)]):
+        raise ExportError(f"no tensor can be called {shown(wrong)}, which {reason}: give it another name")
 
 
 def _golden(module: StreamingModule, block_frames: int) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import BundleError
+from .names import shown, wrong_names
 
 FORMAT = 1  # 1: first
 MANIFEST = "manifest.json"
@@ -39,6 +40,7 @@ STATE_TYPES = ("float32", "float64", "float16", "int64", "int32", "bool")
 MAX_MANIFEST = 1 << 20  # bytes
 MAX_TEXT = 4096  # characters
 MAX_NAME = 128  # characters of a file's name: with what is appended to it, it must fit any file system
+PLAIN = f"letters, digits and . _ + - only, a letter or digit first, at most {MAX_NAME} characters"
 MAX_ENTRIES = 1024  # inputs, outputs, states, graphs, files
 MAX_SAMPLES = 1 << 22  # of a hop, a block, a latency, or a second: 87 seconds at 48 kHz
 MAX_VALUES = 1 << 26  # of a tensor, and of all that a graph takes and gives: 256 MiB of float32
@@ -141,6 +143,11 @@ class Bundle:
                 raise BundleError(f"{path} is missing: export or deploy the bundle again")
             if path.stat().st_size != file.size or sha256(path) != file.sha256:
                 raise BundleError(f"{path} is not what the manifest says (its hash differs): export or deploy it again")
+
+
+def is_plain(name: str) -> bool:
+    """Whether a bundle or one of its files can be called that, see `PLAIN`."""
+    return bool(PLAIN_NAME.fullmatch(name)) and len(name) <= MAX_NAME
 
 
 def next_name(state: str) -> str:
@@ -264,12 +271,13 @@ def _graphs(entries: dict[str, Any], hop: int, files: dict[str, File]) -> dict[i
 
 
 def _check_names(bundle: Bundle) -> None:
-    """`ValueError` where a stream has nothing to take or to give, or two of its tensors have one name."""
+    """`ValueError` where a stream has nothing to take or to give, or one of its tensors can't bear its name."""
+    if not bundle.inputs or not bundle.outputs:
+        raise ValueError("no inputs, or no outputs")
     states = [state.name for state in bundle.states]
-    for signals, others in ((bundle.inputs, states), (bundle.outputs, [next_name(state) for state in states])):
-        names = [*(signal.name for signal in signals), *others]
-        if not signals or len({*names}) != len(names):
-            raise ValueError(f"no inputs or outputs, or a name given twice: {', '.join(names[:8]) or 'no names'}")
+    names = [signal.name for signal in (*bundle.inputs, *bundle.outputs)]
+    for name, reason in wrong_names([*names, *states, *map(next_name, states)]):
+        raise ValueError(f"the name {shown(name)} {reason}")
 
 
 def _check_sizes(bundle: Bundle) -> None:
@@ -329,7 +337,7 @@ def _tolerance(value: Any) -> float:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not PLAIN_NAME.fullmatch(value) or len(value) > MAX_NAME:
+    if not isinstance(value, str) or not is_plain(value):
         raise ValueError(f"{str(value)[:MAX_NAME]!r} is not a plain file name")
     return value
 

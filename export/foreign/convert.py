@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...runtime.bundle import PLAIN_NAME, Bundle, read_bundle
+from ...runtime.bundle import PLAIN, Bundle, is_plain, read_bundle
 from ...runtime.progress import Progress, unwatched
 from ..apart import DEADLINE_SECONDS, ApartError, run_apart
 from ..errors import ForeignError, GraphError
@@ -60,8 +60,8 @@ def import_graph(
         VerifyError: the bundle's graph computes something else than the original file.
         ExportError: `folder` is there and is no bundle.
     """
-    if not PLAIN_NAME.fullmatch(name):
-        raise ForeignError(f"{name!r} can't be a bundle's name: letters, digits and . _ + - only")
+    if not is_plain(name):
+        raise ForeignError(f"{name[:60]!r} can't be a bundle's name: {PLAIN}")
     check_folder(folder)
     how = How(sample_rate, states, hop, latency, constants or {}, dims or {})
     try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.bundle import next_name
+from ...runtime.names import shown, wrong_names
 from ..errors import ForeignError
+from ..values import free
 from .guesses import Tensor
 
 
@@ -39,11 +41,10 @@ def with_edges(
     graph = copy.graph
     nexts = {next_name(state.name): output for state, output in states.items()}
     public = [*(signal.name for signal in (*inputs, *outputs)), *(state.name for state in states), *nexts]
-    for name in public:
-        if public.count(name) > 1:
-            raise ForeignError(f"two tensors would be called {name}: rename one in the graph")
+    for name, reason in wrong_names(public):
+        raise ForeignError(f"no tensor can be called {shown(name)}, which {reason}: rename it in the graph")
     _set_constants(graph, constants)
-    inner = _free(graph, set(public) - {state.name for state in states})
+    inner = free(graph, set(public) - {state.name for state in states})
     before = [node for signal in inputs for node in _enter(graph, signal, inner[signal.name])]
     after = [node for signal in outputs for node in _leave(graph, signal, inner[signal.name])]
     after += [helper.make_node("Identity", [inner.get(output, output)], [name]) for name, output in nexts.items()]
@@ -54,49 +55,10 @@ def with_edges(
     return copy
 
 
-def nested(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph and those inside its nodes (the branches of an If, the body of a Loop)."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inside in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from nested(inside)
-
-
 def _set_constants(graph: onnx.GraphProto, constants: Mapping[str, np.ndarray]) -> None:
     others = [tensor for tensor in graph.initializer if tensor.name not in constants]
     del graph.initializer[:]
     graph.initializer.extend([*others, *(numpy_helper.from_array(value, name) for name, value in constants.items())])
-
-
-def _names(graph: onnx.GraphProto) -> set[str]:
-    """The names of all values, wherever in the graph."""
-    names = set()
-    for part in nested(graph):
-        names |= {value.name for value in (*part.input, *part.output, *part.value_info, *part.initializer)}
-        names |= {name for node in part.node for name in (*node.input, *node.output)}
-    return names
-
-
-def _free(graph: onnx.GraphProto, wanted: set[str]) -> dict[str, str]:
-    """Rename the values that have the `wanted` names; their new names."""
-    taken = _names(graph) | wanted
-    names = {}
-    for name in sorted(wanted):
-        new = f"{name}_inside"
-        while any(name.startswith(new) for name in taken):
-            new += "_"
-        taken.add(new)
-        names[name] = new
-    for part in nested(graph):
-        for value in (*part.input, *part.output, *part.value_info, *part.initializer):
-            value.name = names.get(value.name, value.name)
-        for sparse in part.sparse_initializer:
-            sparse.values.name = names.get(sparse.values.name, sparse.values.name)
-        for node in part.node:
-            node.input[:] = [names.get(name, name) for name in node.input]
-            node.output[:] = [names.get(name, name) for name in node.output]
-    return names
 
 
 def _enter(graph: onnx.GraphProto, signal: Tensor, inner: str) -> list[onnx.NodeProto]:

@@ -18,7 +18,8 @@ from ..assemble import IR_VERSION, drop_notes, origin_facts, write_files
 from ..errors import ForeignError, GraphError
 from ..precision import numbers, precision_facts
 from ..prove import verify_here
-from .edges import nested, with_edges
+from ..values import nested
+from .edges import with_edges
 from .golden import check_extremes, golden_clip, run_graph
 from .guesses import Tensor
 from .inputs import free_states, read_inputs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from ...runtime.bundle import STATE_TYPES, next_name
 from ...runtime.clip import lag
 from ...runtime.errors import SignalError
+from ...runtime.names import shown, wrong_names
 from ..probe import Finding, clip, play, told
 from ..streaming import StreamingModule
 
@@ -100,10 +100,9 @@ def _names(module: StreamingModule) -> Iterator[Finding]:
         states = list(module.zero_states())
     except Exception:  # told by _states
         return
-    names = Counter([*module.inputs, *module.outputs, *states, *map(next_name, states)])
-    for name, count in names.items():
-        if count > 1:
-            yield _problem(name, f"is the name of {count} tensors: inputs, outputs, states and STATE_next must differ")
+    names = [*module.inputs, *module.outputs, *states, *map(next_name, states)]
+    for name, reason in wrong_names(map(str, names)):
+        yield _problem(shown(name), f"{reason}: rename it; inputs, outputs, states and STATE_next must differ")
 
 
 def _states(module: StreamingModule) -> Iterator[Finding]:

@@ -1,0 +1,38 @@
+"""Names that inputs, outputs and states may bear: those that an .npz can hold, and a line of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+MAX_TENSOR_NAME = 1000  # characters
+TAKEN = ("file", "allow_pickle")  # by the arguments of numpy.savez
+
+
+def unusable(name: str) -> str:
+    """Why no input, output or state can be called that, in words; nothing where it can.
+
+    Golden vectors, controls and sound are .npz files, which have a member NAME.npy for each. A name that looks like a
+    path out of a folder is refused there, as nobody should unpack it.
+    """
+    if not name.isprintable() or len(name) > MAX_TENSOR_NAME:
+        return f"is not a line of at most {MAX_TENSOR_NAME} characters that can be shown"
+    if name in TAKEN:
+        return f"is what NumPy calls an argument of numpy.savez, so that no .npz can hold it ({', '.join(TAKEN)})"
+    parts = name.split("/")
+    if any(not part.strip(".") for part in parts):
+        return "is empty, or looks like a path out of a folder: no part between slashes may be empty or dots alone"
+    return ""
+
+
+def shown(name: str) -> str:
+    """A name in a message: as it is where that is a short line, else escaped and cut."""
+    return name if name.isprintable() and 0 < len(name) <= 60 else ascii(name[:60]) + "..." * (len(name) > 60)
+
+
+def wrong_names(names: Iterable[str]) -> list[tuple[str, str]]:
+    """The names that can't be borne, each with the reason; one that is borne twice is among them."""
+    counts = Counter(names)
+    found = [(name, unusable(name)) for name in counts]
+    found += [(name, f"is the name of {count} tensors") for name, count in counts.items() if count > 1]
+    return [(name, reason) for name, reason in found if reason]
