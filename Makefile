@@ -34,6 +34,7 @@ test: .venv/test-is-set-up
 benchmark: .venv/test-is-set-up
 	$(BIN)/python tests/support/overhead.py
 	$(BIN)/python tests/support/benchmark_results.py
+	$(BIN)/python tests/support/benchmark_many.py
 	$(BIN)/python tests/support/startup.py
 
 format: .venv/test-is-set-up
