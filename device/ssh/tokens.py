@@ -41,13 +41,16 @@ def _variable(name: str, where: str) -> str:
 
 
 def at_home(text: str) -> str:
-    """`text` with a `~` or `~user` that it begins with replaced; as it is where there is no such user."""
+    """`text` with a `~` or `~user` that it begins with replaced; a `BoardError` where there is no such user."""
     try:
         return str(Path(text).expanduser()) if text.startswith("~") else text
-    except RuntimeError:
-        return text
+    except RuntimeError as error:
+        raise BoardError(f"{text} begins with the home of a user that there is not") from error
 
 
 def expand_path(text: str, tokens: Mapping[str, str], where: str) -> Path:
     """The file that `text` means; raises as `expand`."""
-    return Path(expand(at_home(text), tokens, where))
+    try:
+        return Path(at_home(expand(at_home(text), tokens, where)))
+    except BoardError as error:
+        raise error if str(error).startswith(where) else BoardError(f"{where}: {error}") from error

@@ -195,6 +195,8 @@ def test_a_command_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -
         ("HostName %n", "%n means nothing there"),
         ("ProxyCommand nc %T", "%T means nothing there"),
         ('HostName ""', "takes one value"),
+        ("IdentityFile ~nobody-here/a", "begins with the home of a user that there is not"),
+        ("UserKnownHostsFile ~%k", "begins with the home of a user that there is not"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named_with_its_line(line: str, said: str) -> None:

@@ -44,6 +44,7 @@ OURS = (
     "means nothing there",
     "has no variable",
     "not a port",
+    "begins with the home",
 )
 WORDS = (
     *(

@@ -53,7 +53,7 @@ def _of_ssh(said: dict[str, list[str]], home: Path, host: str) -> Answer:
     one = {key: values[0] for key, values in said.items()}
 
     def path(text: str) -> str:
-        return meant(text, home, one["hostname"], host, one)
+        return tidy(meant(text, home, one["hostname"], host, one))
 
     identities = [path(name) for name in said["identityfile"]]
     usual = [str(home / ".ssh" / name) for name in USUAL]
@@ -69,8 +69,10 @@ def _of_ssh(said: dict[str, list[str]], home: Path, host: str) -> Answer:
         "proxyjump": [] if one.get("proxyjump", "none") == "none" else one["proxyjump"].split(","),
         "proxycommand": "" if "proxyjump" in one else one.get("proxycommand", ""),
         "hostkeyalias": one.get("hostkeyalias", ""),
-        "userknownhostsfile": one["userknownhostsfile"].removeprefix("none"),
-        "globalknownhostsfile": re.sub(r"(^| )~/", rf"\1{home}/", one["globalknownhostsfile"].removeprefix("none")),
+        "userknownhostsfile": tidy(one["userknownhostsfile"].removeprefix("none")),
+        "globalknownhostsfile": tidy(
+            re.sub(r"(^| )~/", rf"\1{home}/", one["globalknownhostsfile"].removeprefix("none"))
+        ),
         "hashknownhosts": one["hashknownhosts"],
         "connecttimeout": int(one["connecttimeout"].replace("none", "0")),
         "revokedhostkeys": path(one.get("revokedhostkeys", "")),
@@ -87,6 +89,11 @@ def meant(text: str, home: Path, hostname: str, host: str, one: dict[str, str]) 
         lambda found: tokens.get(found[1], found[0]) if found[1] else os.environ.get(found[2], found[0]),
         text,
     )
+
+
+def tidy(paths: str) -> str:
+    """Paths without the slashes that mean nothing, as Path has them."""
+    return re.sub(r"(/\.)+(?=/|$| )|/+(?=/|$| )", "", paths)
 
 
 def without_none(names: list[str]) -> list[str]:
