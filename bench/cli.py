@@ -103,7 +103,14 @@ def _tell(error: Exception) -> None:
     findings: list[str] = getattr(error, "findings", [])
     for finding in findings:
         _say(finding)
-    _say(f"tonearm: {getattr(error, 'summary', error) if findings else error}")
+    _say(f"tonearm: {getattr(error, 'summary', error) if findings else _reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """What an error says; of a file, first which one, as boards have files, too."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)} on this machine: {error.strerror}"
+    return str(error)
 
 
 def _closed(error: BrokenPipeError) -> int:

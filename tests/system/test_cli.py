@@ -20,6 +20,8 @@ import pytest
 import soundfile
 import torch
 from commands import SECONDS, process, program, tonearm
+from made_results import entry, samples
+from tonearm.bench.results.store import append
 from tonearm.device.loopback import serve
 from tonearm.export.foreign.convert import import_graph
 from tonearm.models.catalogue import MODELS, TRAINED
@@ -405,3 +407,9 @@ def test_an_output_that_knows_only_ascii_gets_question_marks(tmp_path: Path) -> 
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = process("export", tmp_path / "caf\u00e9", status=1, env=environment)
     assert "caf?" in done.stderr and done.stderr.isascii()
+
+
+def test_a_file_that_can_not_be_written_is_named_with_its_machine() -> None:
+    append(Path("results"), "a", entry(), samples(60))
+    Path("page").mkdir()
+    assert complaint("report", "results", "--html", "page") == "tonearm: page on this machine: Is a directory"
