@@ -52,7 +52,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise ControlsError(f"{path} is not a table: {error}") from error
     lines = [(number, line.partition("#")[0]) for number, line in enumerate(text.splitlines(), 1)]
-    lines = [(number, line) for number, line in lines if line.strip(' \t;,"')]
+    lines = [(number, line) for number, line in lines if line.strip()]
+    while lines and not lines[-1][1].strip(' \t;,"'):  # spreadsheets add rows of nothing
+        lines.pop()
     if not lines:
         raise ControlsError(f"{path} is not a table: it is empty")
     return lines
@@ -81,7 +83,8 @@ def _names(path: Path, heading: list[str], wanted: Sequence[str]) -> list[str]:
     """The input that each column is for, or its heading where it is for none."""
     while heading and not heading[-1]:
         heading.pop()
-    names = [next((name for name in wanted if _means(cell, name)), cell) for cell in heading]
+    meant = [name for name in wanted if name not in heading]  # what is named exactly needs no guess
+    names = [cell if cell in wanted else next((n for n in meant if _means(cell, n)), cell) for cell in heading]
     for name in wanted:
         twice = [repr(cell[:MAX_SHOWN]) for cell, other in zip(heading, names, strict=True) if other == name]
         if len(twice) > 1:

@@ -52,11 +52,16 @@ def read_controls(
     given = readers[path.suffix.lower()](path)
     try:
         taken = {name: given[name] for name in names if name in given}
-        return check_signals(bundle, plausible(taken, bundle.sample_rate, note))
+        return check_signals(bundle, plausible(taken, bundle.sample_rate, note) if _is_ours(bundle) else taken)
     except ControlsError as error:
         raise ControlsError(f"{path}: {error}") from error
     except SignalError as error:
         raise ControlsError(f"{path}: {error} (it has {', '.join(given) or 'nothing'})") from error
+
+
+def _is_ours(bundle: Bundle) -> bool:
+    """Whether it takes pitch and loudness as the families here do; what others mean by these names is theirs."""
+    return {(signal.name, signal.width) for signal in bundle.inputs} >= ANALYSED
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

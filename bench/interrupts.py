@@ -28,6 +28,7 @@ SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 _seen: list[int] = []
 _spared: list[int] = []
 _leaving = threading.Lock()
+_held = threading.local()
 
 
 @contextlib.contextmanager
@@ -43,7 +44,8 @@ def watched() -> Iterator[None]:
         if _seen:
             _leave(_seen[0])
         for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # it is over, and nothing is left to interrupt
+            if signal.getsignal(number) == _interrupt:  # it is over, and nothing is left to interrupt
+                signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def is_seen() -> bool:
@@ -72,7 +74,7 @@ def _watch() -> None:
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
     signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_forget)
     threading.Thread(target=_end_in_time, args=(ours, _terminal()), daemon=True).start()
 
 
@@ -87,12 +89,22 @@ def _quiet(hook: Callable[[Any], object]) -> Callable[[Any], object]:
     return lambda what: None if _seen else hook(what)
 
 
+def _hold_back() -> None:
+    """A signal for a process that is being forked waits until it has forgotten whose part it is."""
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _let_through() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
 def _forget() -> None:
     """In a process that was forked: it is a part of the command, and answers to it alone."""
     signal.set_wakeup_fd(-1)
     for number, handler in zip(SIGNALS, (signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL), strict=True):
         if signal.getsignal(number) == _interrupt:
             signal.signal(number, handler)
+    _let_through()
 
 
 def _end_in_time(pipe: int, put_back: Callable[[], None]) -> None:

@@ -26,13 +26,15 @@ def proof_path(site: Site, release: str) -> str:
     return f"{release}.{site.runtime.split('/')[1]}.{site.runner.split('/')[1]}.json"
 
 
-def judged(board: str, bundle: Bundle, parity: Any) -> Parity:
+def judged(board: str, bundle: Bundle, parity: Any, asked: int | None) -> Parity:
     """What the board says of its stream, if that is a proof: every block, all frames, within the bundle's tolerance.
+
+    `asked` is how many frames of the golden clip were to be played, None for all.
 
     Raises:
         AgentError: it is none; the board says so itself in a `ParityError` where its stream is wrong.
     """
-    wrong = _wrong(board, bundle, parity)
+    wrong = _wrong(bundle, parity, asked)
     if wrong:
         raise AgentError(f"its proof that {bundle.name} streams as trained is none: {wrong}", board=board)
     return [{key: entry[key] for key in ("block", "frames", "error", "step_ns")} for entry in parity]
@@ -40,10 +42,10 @@ def judged(board: str, bundle: Bundle, parity: Any) -> Parity:
 
 def is_proof(board: str, bundle: Bundle, parity: Any) -> bool:
     """Whether what was kept is a proof."""
-    return not _wrong(board, bundle, parity)
+    return not _wrong(bundle, parity, descriptor(board).proof_frames)
 
 
-def _wrong(board: str, bundle: Bundle, parity: Any) -> str:
+def _wrong(bundle: Bundle, parity: Any, asked: int | None) -> str:
     blocks = sorted(bundle.graphs)
     if not isinstance(parity, list) or not all(isinstance(entry, dict) for entry in parity):
         return "it is no list of blocks"
@@ -51,7 +53,6 @@ def _wrong(board: str, bundle: Bundle, parity: Any) -> str:
     if proven != blocks or not all(isinstance(block, int) for block in proven):
         return f"it is of blocks {_shown(proven)} instead of {_shown(blocks)}"
     length = read_golden(bundle)[bundle.inputs[0].name].shape[1]
-    asked = descriptor(board).proof_frames
     for entry in parity:
         _, frames = proof_frames(bundle, entry["block"], length, asked)
         wrong = _wrong_figure(entry, frames, bundle.tolerance)

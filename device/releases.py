@@ -84,7 +84,7 @@ def prove(
     """
     request = {"task": "parity", "blocks": sorted(bundle.graphs), "frames": frames}
     record, _ = run_task(connection, site, release, request, on_progress=on_progress, deadline=deadline)
-    return judged(connection.name, bundle, record.get("parity"))
+    return judged(connection.name, bundle, record.get("parity"), frames)
 
 
 def switch(connection: Connection, release: Release, needed: Sequence[str] = ()) -> list[str]:

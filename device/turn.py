@@ -116,4 +116,4 @@ def _wait(connection: Connection, who: str, token: str, progress: Progress, dead
 def _tell_restored(name: str, governors: list[str], progress: Progress) -> None:
     if governors:
         what = shortened(", ".join(governors), LONGEST_NAME)
-        progress(Remark(f"{name} was still tuned for a command that was killed; its governors are back ({what})"), 0, 0)
+        progress(Remark(f"{name} was still tuned for a command that was killed; it is put back ({what})"), 0, 0)

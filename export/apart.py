@@ -42,6 +42,8 @@ with open(folder / "job", "rb") as job:
     try:
         function, arguments = pickle.load(job)
         answer = (True, function(*arguments, progress=progress))
+    except SystemExit as error:
+        answer = (False, RuntimeError(f"it called exit({error.code!r})"))
     except BaseException as error:
         answer = (False, error)
 try:

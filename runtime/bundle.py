@@ -276,7 +276,7 @@ def _check_names(bundle: Bundle) -> None:
         raise ValueError("no inputs, or no outputs")
     states = [state.name for state in bundle.states]
     names = [signal.name for signal in (*bundle.inputs, *bundle.outputs)]
-    for name, reason in wrong_names([*names, *states, *map(next_name, states)]):
+    for name, reason in wrong_names(names, [*states, *map(next_name, states)]):
         raise ValueError(f"the name {shown(name)} {reason}")
 
 

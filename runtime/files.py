@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,17 +16,17 @@ from pathlib import Path
 def whole(path: Path) -> Iterator[Path]:
     """A new file beside `path` to write to, which takes its place when the block ends well, and vanishes otherwise.
 
-    It has the suffix of `path`, for what goes by that; a link stays one, a file keeps its mode, and what is no file
-    (a pipe, `/dev/stdout`) is given as it is.
+    It has the suffix of `path`, for what goes by that; a link stays one, a file keeps its mode. What is no file of its
+    own (a pipe, `/dev/stdout`) is given as it is, and a file whose place can't be taken is written over.
 
     Raises:
         OSError: with `path` as its `filename`, whatever kept it from being written; what was there is as it was.
     """
-    if path.exists() and not path.is_file():
+    target = Path(os.path.realpath(path))
+    if path.is_relative_to("/dev") or (target.exists() and not target.is_file()):
         yield path
         return
-    target = path.resolve()
-    part = target.with_name(f".{target.stem[:100]}-{secrets.token_hex(4)}.part{target.suffix}")
+    part = _beside(target)
     try:
         yield part
         _replace(part, target)
@@ -37,10 +39,22 @@ def whole(path: Path) -> Iterator[Path]:
             part.unlink()
 
 
+def _beside(target: Path) -> Path:
+    """A new name in the same folder; in the one for temporary files where nothing new may be in that one."""
+    name = f".tonearm-{secrets.token_hex(8)}.part{target.suffix}"
+    is_closed = target.is_file() and not os.access(target.parent, os.W_OK)
+    return Path(tempfile.gettempdir(), name) if is_closed else target.with_name(name)
+
+
 def _replace(part: Path, target: Path) -> None:
     """By one rename, once all is on disk."""
     if target.exists():
         shutil.copymode(target, part)
     with part.open("rb") as file:
         os.fsync(file.fileno())
-    part.replace(target)
+    try:
+        part.replace(target)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EXDEV) or not target.is_file():
+            raise
+        shutil.copyfile(part, target)  # mounted by itself, as containers do

@@ -16,6 +16,8 @@ import numpy as np
 from .bundle import Bundle
 from .errors import SoundError
 
+FLOATS = (np.float32, np.float64)
+
 
 def are_finite(arrays: Iterable[np.ndarray]) -> bool:
     """Whether every number in them is finite; 1.5 µs for each array of a block on a PC, 3 µs where it has 16 000."""
@@ -47,7 +49,7 @@ def check_named(bundle: Bundle, given: Mapping[str, Any]) -> None:
         if names:
             raise SoundError(f"the sound {problem} {', '.join(map(_shown, sorted(names)[:8]))}")
     for name, array in given.items():
-        if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != "f" or not array.size:
+        if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype not in FLOATS or not array.size:
             raise SoundError(f"output {_shown(name)} is {_kind(array)}, not a row of floats")
         odd = first_odd(array)
         if odd is not None:

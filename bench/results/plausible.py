@@ -43,6 +43,8 @@ def check_plausible(case: dict[str, Any], run: Arrays) -> None:
     _check_memory(case)
     _check_seconds(case)
     _check_profile(case.get("profile"))
+    for count in case["record"].get("not_finite", {}).values():
+        whole(count)
 
 
 def _check_floor(run: Arrays) -> None:

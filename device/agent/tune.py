@@ -39,11 +39,14 @@ def tune(root: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 def end_temporary(root: Path) -> list[str]:
     """Put back what was changed for a turn only; the governors that were, as `policy0: ondemand`."""
-    if not (root / "tuned.json").is_file():
-        return []
     system = str(kept_json(root).get("system", "/"))
-    done = tune(root, {"system": system, "restore": True, "temporary": True})["settings"]
-    return [f"{Path(one['path']).parent.name}: {one['now']}" for one in done if not one["refusal"]]
+    if not remembered(root, system).temporary:
+        return []
+    try:
+        done = tune(root, {"system": system, "restore": True, "temporary": True})["settings"]
+    except OSError as error:  # a full disk is no reason to be kept from making room
+        return [f"tuned.json: {error.strerror}"]
+    return [f"{Path(one['path']).parent.name}: {one['refusal'] or one['now']}" for one in done]
 
 
 class Kept:
@@ -65,12 +68,14 @@ def raised(folder: Path, kept: Kept, root: Path, temporary: bool) -> dict[str, A
     offered = read(folder / "scaling_available_governors").split()
     if offered and GOVERNOR not in offered:
         return setting(folder, now, f"this kernel offers only {' '.join(offered)}")
-    known = folder.name in before
+    earlier = before.get(folder.name)
+    if temporary and folder.name not in kept.temporary:  # whoever tuned it to stay, somebody has changed it since
+        before[folder.name] = now
+        kept.temporary.add(folder.name)
     before.setdefault(folder.name, now)
-    kept.temporary |= {folder.name} if temporary and not known else set()
     remember(root, kept)
     refusal = write(folder / "scaling_governor", GOVERNOR)
-    if refusal and not known:
+    if refusal and earlier is None:
         del before[folder.name]
     return setting(folder, now, refusal)
 

@@ -84,10 +84,11 @@ class Reader:
         return self._take(size)
 
     def is_answered(self) -> bool:
-        """Whether an answer has begun to come, without waiting for it: of a board that refuses to read on."""
+        """Whether an answer has come, without waiting for it: of a board that refuses to read on."""
         while self.channel.recv_ready() and len(self._unread) < MAXIMUM_HEADER:
             self._unread += self.channel.recv(CHUNK)
-        return ANSWER.encode() in self._unread
+        *lines, _ = bytes(self._unread).split(b"\n")
+        return any(_parsed(line[at:]) is not None for line in lines for at in _marks(line))
 
     def rest(self) -> None:
         """Hear, and forget, what comes until the end."""

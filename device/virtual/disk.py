@@ -10,6 +10,7 @@ BASE = "root.qcow2"
 _MARK = "image"
 # What the console shows of a disk that a machine can't live with. "board: up": its server was started, and yet nobody
 # could talk to it. A machine that is only slow, or was ended from outside, has shown none of these.
+_NOT_TOLD = (" lock", "took longer than", "not installed")  # of a check that says nothing of the disk
 _BLAMED = ("Kernel panic", "EXT4-fs error", "board: up")
 
 
@@ -22,10 +23,16 @@ def misfit(folder: Path, image: Path) -> str:
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with the disk of a machine that is down, if it is no longer one."""
+    """What is wrong with the disk of a machine that is down, if it is no longer one.
+
+    Raises:
+        BoardError: it can't be told now, as somebody else uses the disk, or the check takes too long.
+    """
     try:
         rootfs.run_program(["qemu-img", "check", "-q", "-f", "qcow2", "-r", "leaks", folder / DISK], 60, BoardError)
     except BoardError as error:
+        if any(words in str(error) for words in _NOT_TOLD):
+            raise
         return f"it is damaged: {str(error).splitlines()[-1][-200:]}"
     return ""
 

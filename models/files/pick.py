@@ -51,7 +51,7 @@ def _ordinary(groups: dict[str, Group], is_ours: bool) -> Group:
     """The weights of a run as it stands: not averaged, not a teacher's."""
     found = [group for group in groups.values() if not group.is_averaged and not group.is_teachers]
     if not found:
-        found = [group for group in groups.values() if group.is_averaged]
+        found = [group for group in groups.values() if group.is_averaged and not group.is_teachers]
     if not found:
         raise CheckpointError(f"holds a {TEACHER} but no student")
     if not is_ours:  # it is refused later, for it fits no model
@@ -94,7 +94,7 @@ def _named(groups: dict[str, Group], wanted: str) -> Group:
 def _completed(chosen: Group, groups: dict[str, Group]) -> tuple[dict[str, Any], list[str]]:
     """A group's weights; what is not averaged, such as buffers, comes from the ordinary ones."""
     ordinary = {prefix: group for prefix, group in groups.items() if not (group.is_averaged or group.is_teachers)}
-    beside = _ordinary(ordinary, True).state if ordinary and chosen.is_averaged else {}
+    beside = _ordinary(ordinary, True).state if ordinary and chosen.is_averaged and not chosen.is_teachers else {}
     state = chosen.state if chosen.unnamed is None else with_names(chosen, beside)
     added = {key: value for key, value in beside.items() if key not in _covered(state)}
     notes = [f"not averaged, so taken from the ordinary weights: {listed(added)}"] if added else []

@@ -25,6 +25,7 @@ UNKNOWN = 0x7FFFF000  # from here on, a length is none: streams write the larges
 MAX_CHUNKS = 1000
 MAX_FRAMES = 2**40  # libsndfile says 2**63 - 1 where a .flac says nothing
 BLOCK = 4096  # frames
+SLACK = 64  # bytes: some writers count the header, too
 
 Samples = NDArray[np.float32]
 
@@ -58,7 +59,7 @@ def _read(path: Path, file: soundfile.SoundFile) -> Samples:
             f"{path} does not say how long it is, as it comes from a stream: to use what there is: {_kept(path)}"
         )
     try:
-        read = np.asarray(file.read(dtype="float32", always_2d=True), np.float32)
+        read = np.asarray(file.read(file.frames, dtype="float32", always_2d=True), np.float32)
     except soundfile.LibsndfileError:
         if not file.frames:
             raise
@@ -88,7 +89,7 @@ def _check_length(path: Path) -> None:
             f"{path} was not finished: its header does not say how long it is, and it has {has:.2f} s; to use those: "
             f"{_kept(path)}"
         )
-    if header.declared >= header.held + header.frame:
+    if header.declared >= header.held + max(header.frame, SLACK):
         raise RecordingError(_cut(path, header.declared / header.rate, has))
 
 

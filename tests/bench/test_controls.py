@@ -72,7 +72,7 @@ def test_a_table_is_understood(golden_bundle: Bundle, content: str | bytes) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("f0_hz,F0 [Hz],loudness_db\n1,1,1\n", r"a\.csv has 2 columns for f0_hz, 'f0_hz' and 'F0 \[Hz\]': leave one"),
+        ("f0-hz,F0 [Hz],loudness_db\n1,1,1\n", r"a\.csv has 2 columns for f0_hz, 'f0-hz' and 'F0 \[Hz\]': leave one"),
         ("f0_hz,loudness_db,f0_hz\n1,1,1\n", r"a\.csv has 2 columns for f0_hz, 'f0_hz' and 'f0_hz'"),
         ("f0 [MIDI],loudness_db\n69,-20\n", r"needs the input f0_hz \(it has f0 \[MIDI\], loudness_db\)"),
         ("f0_hz,loudness [sone]\n440,1\n", "needs the input loudness_db"),
@@ -165,3 +165,14 @@ def test_one_frame_is_played_and_what_was_changed_is_said(golden_bundle: Bundle)
     done = tonearm("render", golden_bundle.folder, *arguments)
     assert "a.csv: f0_hz is below 0 in 1 of 1 frames: taken as 0, no pitch" in done.stderr.splitlines()
     assert soundfile.info("a.wav").frames == 64
+
+
+def test_rows_of_nothing_count_only_at_the_end(golden_bundle: Bundle) -> None:
+    assert read(golden_bundle, table("f0_hz,loudness_db") + ",\n,\n") == (F0, LOUDNESS, [])
+    with pytest.raises(ControlsError, match=r"f0_hz has no number on line 3"):
+        read(golden_bundle, "f0_hz,loudness_db\n440,-20\n,\n440,-20\n")
+
+
+def test_a_heading_that_is_exact_needs_no_guess(golden_bundle: Bundle) -> None:
+    content = "F0 [Hz],f0_hz,loudness_db\n" + "".join(f"1,{f0},{level}\n" for f0, level in ROWS)
+    assert read(golden_bundle, content) == (F0, LOUDNESS, [])

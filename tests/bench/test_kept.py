@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import program
-from made_results import made_arrays, measured, packed, samples
+from made_results import append_the_same, made_arrays, measured, packed, samples
 from tonearm.bench.errors import UnkeptError
 from tonearm.bench.report.html import write_html
 from tonearm.bench.report.markdown import markdown
@@ -25,14 +25,6 @@ from tonearm.runtime.bundle import Bundle
 
 opened: list[str] = []
 sys.addaudithook(lambda event, of: opened.append(str(of[0])) if event == "open" else None)
-
-
-def append_the_same(folder: Path, steps: int, times: int) -> None:
-    """One case again and again, whose line and samples both say how many steps it has."""
-    for _ in range(times):
-        case = measured()
-        case["record"]["request"]["steps"] = steps
-        append(folder, "same", case, packed(made_arrays(np.arange(1, 1 + steps))))
 
 
 def test_of_many_who_measure_one_case_at_once_each_line_goes_with_its_own_samples(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from commands import tonearm
-from roots import HOP, RATE, root_bundle
+from square_roots import HOP, RATE, root_bundle
 from tonearm.bench.controls import write_sound
 from tonearm.bench.errors import BenchError, ControlsError
 from tonearm.bench.fidelity import difference

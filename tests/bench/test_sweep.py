@@ -224,7 +224,7 @@ def test_what_a_turn_that_was_killed_on_the_board_has_left_is_put_back_by_the_ne
     assert governors(system) == ["performance"] * 2
     with turn(connection, "deploy", lambda text, done, total: told.append(text)):
         assert governors(system) == ["ondemand", "schedutil"]
-    governors_back = "its governors are back (policy0: ondemand, policy4: schedutil)"
+    governors_back = "it is put back (policy0: ondemand, policy4: schedutil)"
     assert told == [f"{HERE} was still tuned for a command that was killed; {governors_back}"]
 
 

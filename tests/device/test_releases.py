@@ -173,15 +173,15 @@ FALSE = {
 @pytest.mark.parametrize("said", FALSE.values(), ids=list(FALSE))
 def test_a_proof_is_judged_by_the_host(board: Board, golden_bundle: Bundle, said: dict[str, Any]) -> None:
     parity = prove(board.connection, board.site, golden_bundle, install(board.connection, golden_bundle))
-    assert judged("loopback", golden_bundle, parity) == parity
+    assert judged("loopback", golden_bundle, parity, None) == parity
     with pytest.raises(AgentError, match=r"loopback: its proof that hpn-reduced streams as trained is none: "):
-        judged("loopback", golden_bundle, [{**parity[0], **said}, *parity[1:]])
+        judged("loopback", golden_bundle, [{**parity[0], **said}, *parity[1:]], None)
 
 
 @pytest.mark.parametrize("said", [None, {}, "ok", [], [None], [[]]])
 def test_what_is_no_list_of_all_blocks_is_no_proof(golden_bundle: Bundle, said: Any) -> None:
     with pytest.raises(AgentError, match="is none: it is "):
-        judged("loopback", golden_bundle, said)
+        judged("loopback", golden_bundle, said, None)
 
 
 def test_a_board_that_says_that_it_is_right_is_not_believed_and_nothing_is_switched(

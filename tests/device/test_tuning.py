@@ -13,6 +13,8 @@ from tonearm.device.doctor.tuning import Tuned, tune
 from tonearm.device.errors import AgentError
 from tonearm.device.loopback import serve
 from tonearm.device.ssh.connection import Connection
+from tonearm.device.turn import turn
+from tonearm.runtime.progress import unwatched
 
 FIRST, SECOND = (f"{CPUFREQ}/policy{number}/scaling_governor" for number in (0, 4))
 NOBODY_WRITES = Path("/proc/sys/kernel/ostype")  # even root may only read it
@@ -199,3 +201,24 @@ def test_an_answer_that_makes_no_sense_is_refused(tmp_path: Path, answer: str) -
         pytest.raises(AgentError, match="it sent an invalid answer"),
     ):
         tune(connection)
+
+
+def test_what_is_tuned_for_a_turn_goes_back_to_what_somebody_has_set_since(loopback: Connection, system: Path) -> None:
+    tune(loopback, system=str(system))
+    (system / FIRST).write_text("powersave\n")
+    tune(loopback, system=str(system), temporary=True)
+    assert governors(system) == ["performance"] * 2
+    tune(loopback, restore=True, system=str(system), temporary=True)
+    assert governors(system) == ["powersave", "performance"]
+
+
+def test_a_board_that_is_tuned_to_stay_is_not_written_to_by_a_turn(
+    loopback: Connection, system: Path, kept: Path
+) -> None:
+    tune(loopback, system=str(system))
+    kept.with_name("tuned.json.part").mkdir()  # nothing can be written there, as on a full disk
+    before = kept.read_bytes()
+    with turn(loopback, "deploy", unwatched):
+        assert governors(system) == ["performance"] * 2
+    assert kept.read_bytes() == before
+    kept.with_name("tuned.json.part").rmdir()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tonearm.device.errors import BoardError
 from tonearm.device.ssh.keys import ensure_key
 from tonearm.device.virtual import disk, image, qemu, rootfs
 from tonearm.device.virtual.process import processes
@@ -59,6 +60,20 @@ def test_a_damaged_disk_is_seen_before_a_machine_starts_from_it(machine: Path, c
         written[48:56] = (1 << 40).to_bytes(8, "big")  # where the table of them lies
     file.write_bytes(content if isinstance(content, bytes) else written[:70_000] if content == "cut" else written)
     assert disk.damage(machine).startswith("it is damaged: ")
+
+
+@needs_qemu
+def test_a_disk_that_somebody_else_uses_is_not_called_damaged(machine: Path) -> None:
+    writes = ["qemu-io", "-f", "qcow2", str(machine / disk.DISK)]
+    with subprocess.Popen(writes, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin and other.stdout
+        other.stdin.write("length\n")
+        other.stdin.flush()
+        assert other.stdout.readline()  # it has the disk open
+        with pytest.raises(BoardError, match="lock"):
+            disk.damage(machine)
+        other.stdin.close()
+    assert not disk.damage(machine)
 
 
 @needs_qemu

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from apart_jobs import crashes, doubled, raises_more, refuses
 from commands import program
-from roots import HOP, root_bundle
+from square_roots import HOP, root_bundle
 from tonearm.export.apart import ApartError, run_apart
 from tonearm.export.errors import ExportError, ForeignError, GraphError, VerifyError
 from tonearm.export.foreign.convert import import_graph
 from tonearm.export.prove import verify
 from tonearm.runtime.clip import read_golden
-from tonearm.runtime.progress import Progress, unwatched
+from tonearm.runtime.progress import unwatched
 
 TIMES = 300_000_000  # cheap ones, minutes in all: long before that the process is ended
 LOOP = """
@@ -27,7 +28,6 @@ g (float[1, 64] x) => (float[1, 64] y) {
     y = Loop(times, yes, x) <body = again (int64 index, bool more, float[1, 64] before)
         => (bool still, float[1, 64] after) { still = Identity(more) after = Mul(before, near) }>
 }"""
-ROOT = Path(__file__).parent
 
 
 @pytest.fixture
@@ -108,33 +108,6 @@ def test_a_check_of_an_export_that_does_not_end_in_time_is_an_error(tmp_path: Pa
         verify(bundle, {**golden, "audio": -golden["audio"]}, "PyTorch", {HOP: None})
 
 
-def doubled(number: int, progress: Progress) -> int:
-    progress("half", 1, 2)
-    return 2 * number
-
-
-def refuses(progress: Progress) -> None:
-    print("said aside")
-    raise ForeignError("it is not clear")
-
-
-def crashes(progress: Progress) -> None:
-    os.abort()
-
-
-def raises_more(progress: Progress) -> None:
-    class OwnError(Exception):
-        pass
-
-    raise OwnError("local")
-
-
-@pytest.fixture
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT)
-
-
-@pytest.mark.usefixtures("importable")
 def test_results_progress_and_errors_come_back() -> None:
     heard: list[Any] = []
     assert run_apart(doubled, 21, deadline=60, progress=lambda *what: heard.append(what)) == 42
@@ -147,7 +120,6 @@ def test_results_progress_and_errors_come_back() -> None:
         run_apart(raises_more, deadline=60)
 
 
-@pytest.mark.usefixtures("importable")
 def test_an_interruption_while_it_waits_ends_the_other_process(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

@@ -203,6 +203,12 @@ def test_averaged_weights_alone_are_taken_and_called_so(tmp_path: Path, small: S
     assert found.notes[-1] == "uses averaged weights, ema: there are no others"
 
 
+def test_a_teacher_s_averaged_weights_are_no_student(tmp_path: Path, small: State) -> None:
+    for teacher in ({"model": small, "ema": small}, {"ema": small}):
+        with pytest.raises(CheckpointError, match="holds a teacher but no student"):
+            read_checkpoint(saved(tmp_path, {"teacher": teacher}))
+
+
 def test_weights_without_names_that_could_be_several_are_refused(tmp_path: Path) -> None:
     state = read_checkpoint(places.GOLDEN / "wavetable-reduced.pt").state
     values = [value for key, value in state.items() if is_trained(key)]

@@ -136,3 +136,18 @@ def test_it_is_said_wherever_recordings_are_read(tmp_path: Path, golden_bundle: 
     done = tonearm("render", golden_bundle.folder, *arguments, status=1)
     assert "take-2.wav is cut short" in done.stderr
     assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "ULAW", "ALAW"])
+def test_a_codec_of_telephones_is_read(tmp_path: Path, subtype: str) -> None:
+    content = sound(tmp_path / "take.wav", format="WAV", subtype=subtype)
+    assert content
+    samples, rate = read_sound(tmp_path / "take.wav")
+    assert len(samples) >= 2 * rate
+
+
+def test_a_length_that_counts_the_header_is_no_cut(tmp_path: Path) -> None:
+    content = sound(tmp_path / "take.wav", format="WAV", subtype="PCM_16")
+    size = struct.unpack("<I", content[content.index(b"data") + 4 :][:4])[0]
+    (tmp_path / "take.wav").write_bytes(at_data(content, size + 36))
+    assert len(read_sound(tmp_path / "take.wav")[0]) == size // 2

@@ -236,3 +236,12 @@ def test_no_manifest_does_worse_than_be_refused(
         assert "manifest" in str(error) or "bundle format" in str(error)
     else:
         assert all(Path(name).name == name for name in (*bundle.files, *bundle.graphs.values(), bundle.golden))
+
+
+@pytest.mark.parametrize("name", ["/layer/memory", "file", "../memory", "allow_pickle"])
+def test_a_state_of_an_earlier_version_keeps_its_name(golden_bundle: Bundle, tmp_path: Path, name: str) -> None:
+    shutil.copytree(golden_bundle.folder, tmp_path / "old")
+    manifest = json.loads((tmp_path / "old" / MANIFEST).read_text())
+    manifest["states"][0]["name"] = name
+    (tmp_path / "old" / MANIFEST).write_text(json.dumps(manifest))
+    assert read_bundle(tmp_path / "old").states[0].name == name

@@ -94,3 +94,37 @@ def test_what_can_not_be_written_is_named(folder: Path, name: str) -> None:
     with pytest.raises(OSError) as told:
         write(folder / name)
     assert told.value.filename == str(folder / name)
+
+
+def test_a_name_as_long_as_a_folder_takes_can_be_written(folder: Path) -> None:
+    path = folder / ("\N{CJK UNIFIED IDEOGRAPH-97F3}" * 83 + ".wav")
+    write(path)
+    assert path.read_bytes() == NEW and len(names(folder)) == 1
+
+
+def test_a_link_to_itself_is_an_error_with_its_name(folder: Path) -> None:
+    (folder / "loop").symlink_to("loop")
+    with pytest.raises(OSError) as told:
+        write(folder / "loop" / "out.wav")
+    assert str(folder / "loop") in str(told.value.filename)
+
+
+def test_standard_output_that_goes_to_a_file_is_written_to(folder: Path) -> None:
+    words = (
+        "from pathlib import Path; from tonearm.runtime.files import whole\nwith whole(Path('/dev/stdout')) as part:\n"
+    )
+    words += "    part.open('a').write('new')"
+    (folder / "out").write_bytes(OLD)
+    with (folder / "out").open("ab") as stream:
+        subprocess.run([sys.executable, "-c", words], stdout=stream, check=True)
+    assert (folder / "out").read_bytes() == OLD + b"new"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_file_that_is_mounted_by_itself_is_written_over(folder: Path) -> None:
+    (folder / "out").write_bytes(OLD)
+    words = f'mount --bind {folder}/out {folder}/out && {sys.executable} -c "$0" {folder}/out'
+    script = "import sys; from pathlib import Path; from tonearm.runtime.files import whole\n"
+    script += "with whole(Path(sys.argv[1])) as part: part.write_bytes(b'new')"
+    subprocess.run(["unshare", "--mount", "sh", "-c", words, script], check=True, capture_output=True, timeout=60)
+    assert (folder / "out").read_bytes() == b"new" and names(folder) == ["out"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from roots import HOP, LATENCY, root_bundle
+from square_roots import HOP, LATENCY, root_bundle
 from tasks import finish, refuse
 from tonearm.runtime.bundle import Bundle
 from tonearm.runtime.case import measure_case
@@ -171,6 +171,8 @@ def row(**values: Any) -> Outputs:
         (row(audio=np.zeros((128, 1), np.float32)), r"audio is float32 of shape \(128, 1\)"),
         (row(audio=np.zeros(128, np.complex64)), "audio is complex64"),
         (row(audio=np.zeros(128, np.int16)), "audio is int16"),
+        (row(audio=np.zeros(128, np.float16)), "audio is float16"),
+        (row(audio=np.zeros(128, np.longdouble)), "audio is longdouble|audio is float128"),
         (row(audio=np.array(["loud"] * 128)), "audio is str"),
         (row(level=np.array([0, 1, np.nan, 0])), r"level is not a finite number \(nan\) at sample 2"),
         (row(audio=np.full(128, -np.inf)), r"audio is not a finite number \(-inf\) at sample 0"),

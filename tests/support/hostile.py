@@ -239,7 +239,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "a state of 2000 axes": (manifest(states=LONG), "states: 2000 entries; at most 16 are allowed"),
     "an input of 1e12 values": (manifest(inputs=WIDE), "inputs, outputs and states have 1000000000080 values"),
     "an input twice": (manifest(inputs=TWICE), "is the name of 2 tensors"),
-    "no inputs": (manifest(inputs=[]), "manifest.json is not a manifest: no inputs or outputs"),
+    "no inputs": (manifest(inputs=[]), "manifest.json is not a manifest: no inputs, or no outputs"),
     "weights above the folder": (
         outside(location="../secret.bin"),
         "block-64.onnx can't be trusted: tensor 'r' has its data in '../secret.bin'",

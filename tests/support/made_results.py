@@ -88,6 +88,14 @@ def append_for_ever(folder: Path, start: int, done: Any) -> None:
     """Append cases, each with another number of steps, and send its identity and that number when it is kept."""
     number = start
     while True:
-        append(folder, f"case{number}", measured(), packed(made_arrays(np.arange(1, 100 + number))))
+        append(folder, f"case{number}", measured(), packed(made_arrays(np.arange(1001, 1100 + number))))
         done.send((f"case{number}", 99 + number))
         number += 1
+
+
+def append_the_same(folder: Path, steps: int, times: int) -> None:
+    """One case again and again, whose line and samples both say how many steps it has."""
+    for _ in range(times):
+        case = measured()
+        case["record"]["request"]["steps"] = steps
+        append(folder, "same", case, packed(made_arrays(np.arange(1001, 1001 + steps))))

@@ -49,6 +49,7 @@ COMMANDS = (
     "report",
     "compare",
     "gate",
+    "results",
     "board",
     "demo",
     "completion",

@@ -53,7 +53,7 @@ def test_results_killed_at_fifty_random_moments_load_with_all_that_was_kept_and_
             found = dict(zip(cases["case"], cases["n"], strict=True))
             assert kept.items() <= found.items()
             assert finished(folder) == set(found)
-        append(folder, "one-more", measured(), packed(made_arrays(np.arange(1, 10))))
+        append(folder, "one-more", measured(), packed(made_arrays(np.arange(1001, 1010))))
         assert set(load(folder).cases["case"]) == {*found, "one-more"}
 
 

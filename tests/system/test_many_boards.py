@@ -321,7 +321,7 @@ def test_ctrl_c_ends_all_boards_and_each_has_its_line_in_the_terminal(
     text = b"".join(seen).decode()
     for name in boards:
         assert f"\n{name}" in text.replace("\x1b[2K", "").replace("\r", "\n")
-    assert text.splitlines()[-1].startswith("Interrupted. Finished results are kept")
+    assert text.splitlines()[-1].removeprefix("\x1b[2K\x1b[?25h").startswith("Interrupted. Finished results are kept")
     assert "Traceback" not in text and "went away" not in text and "failed" not in text
     wait_until_idle(boards)
 
