@@ -110,7 +110,7 @@ def _reason(error: Exception) -> str:
     """What an error says; of a file, first which one, as boards have files, too."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)} on this machine: {error.strerror}"
-    return str(error)
+    return f"on this machine: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _closed(error: BrokenPipeError) -> int:

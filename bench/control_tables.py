@@ -15,6 +15,8 @@ from .output.numbers import count
 
 SEPARATORS = (";", "\t", ",")  # the first that stands in the heading
 UNITS = ("hz", "db")  # which a name may end in
+# To the end of the line, unless it is what a spreadsheet shows where it can't compute: #N/A, #DIV/0!, #REF!, #NAME? ...
+COMMENT = re.compile(r"#(?!N/A|NULL!|NUM!|REF!|VALUE!|DIV/0!|NAME\?|SPILL!|CALC!|ERROR!|GETTING_DATA).*")
 BRACKETS = re.compile(r"[\[(]([^\])]*)[\])]")
 MAX_SHOWN = 40
 Row = tuple[int, list[str]]  # the number of its line, its cells
@@ -51,7 +53,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         text = content.decode("utf-16" if is_wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ControlsError(f"{path} is not a table: {error}") from error
-    lines = [(number, line.partition("#")[0]) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, COMMENT.sub("", line)) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line.strip()]
     while lines and not lines[-1][1].strip(' \t;,"'):  # spreadsheets add rows of nothing
         lines.pop()

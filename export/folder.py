@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..runtime.bundle import MANIFEST, read_bundle
 from ..runtime.errors import RunnerError
+from ..runtime.files import naming
 from .errors import ExportError
 
 
@@ -29,7 +30,11 @@ def replacing(folder: Path) -> Iterator[Path]:
     made = [parent for parent in folder.parents if not parent.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        unfinished = f".{folder.name}-"
+        with (
+            naming(folder, folder.with_name(unfinished)),
+            tempfile.TemporaryDirectory(prefix=unfinished, dir=folder.parent) as temporary,
+        ):
             new = Path(temporary) / "bundle"
             yield new
             check_folder(folder)  # something may have come there meanwhile

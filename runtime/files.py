@@ -28,15 +28,23 @@ def whole(path: Path) -> Iterator[Path]:
         return
     part = _beside(target)
     try:
-        yield part
-        _replace(part, target)
-    except OSError as error:
-        if error.filename in (None, str(part)):
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-        raise
+        with naming(path, part):
+            yield part
+            _replace(part, target)
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+@contextlib.contextmanager
+def naming(path: Path, part: Path) -> Iterator[None]:
+    """What goes wrong with `part`, in it, or with no file in particular (a full disk) is said of `path`: an OSError."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or os.fsdecode(error.filename).startswith(str(part)):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
 
 
 def _beside(target: Path) -> Path:

@@ -17,6 +17,7 @@ from ...runtime.files import whole
 from ...runtime.measure import COUNTERS
 from ...runtime.telemetry import COLUMNS as TELEMETRY
 from ...runtime.telemetry import PRESSURES
+from ..errors import ResultsError
 from ..output.spreadsheets import write_csv
 from .columns import STEP_COLUMNS, TELEMETRY_COLUMNS, case_row
 from .measured import lateness_of, share, step_costs
@@ -59,7 +60,11 @@ class Results:
         return _sorted(rows, [*ORDER, "repeat"])
 
     def _row(self, case: str) -> Row:
-        return case_row(self.entry(case), self.samples(case))
+        try:
+            return case_row(self.entry(case), self.samples(case))
+        except ResultsError as error:
+            folder = self._runs[case].samples.parent.parent
+            raise ResultsError(f"{folder}: {error}; tonearm results repair {folder} keeps the others") from error
 
     @cached_property
     def steps(self) -> pandas.DataFrame:

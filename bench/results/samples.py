@@ -35,7 +35,7 @@ def read_samples(source: Path | IO[bytes], name: str) -> Arrays:
         arrays = read_arrays(source)
         _check(arrays)
     except UNREADABLE as error:
-        hint = "run the same sweep again to measure it anew (tonearm results repair FOLDER keeps the others)"
+        hint = "run the same sweep again to measure it anew"
         raise ResultsError(f"{name} is damaged or missing: {error!r}; {hint}") from error
     return arrays
 

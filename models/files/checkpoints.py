@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from ...runtime.files import whole
 from ..errors import CheckpointError
 from .groups import entries_of, is_tensor
 from .keys import MAX_LISTED, listed
@@ -144,10 +144,8 @@ def write_weights(state: dict[str, Tensor], new: Path) -> None:
     check_new(new)
     content = {key: value.contiguous().clone() for key, value in state.items()}  # two must not share numbers
     new.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{new.name}-", dir=new.parent) as temporary:
-        part = Path(temporary) / new.name
+    with whole(new) as part:
         part.write_bytes(safetensors.torch.save(content, {"format": "pt"}))
-        part.replace(new)
 
 
 def check_new(new: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,12 @@ from tonearm.runtime.bundle import Bundle
 
 ROWS = [(440.5, -20.25), (0.0, -80.0), (441.0, -19.5)]
 F0, LOUDNESS = ([row[place] for row in ROWS] for place in (0, 1))
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person in an empty folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 def table(heading: str, separator: str = ",", decimal: str = ".", end: str = "\n") -> str:
@@ -176,3 +183,9 @@ def test_rows_of_nothing_count_only_at_the_end(golden_bundle: Bundle) -> None:
 def test_a_heading_that_is_exact_needs_no_guess(golden_bundle: Bundle) -> None:
     content = "F0 [Hz],f0_hz,loudness_db\n" + "".join(f"1,{f0},{level}\n" for f0, level in ROWS)
     assert read(golden_bundle, content) == (F0, LOUDNESS, [])
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "#DIV/0!", "#REF!", "#NAME?"])
+def test_what_a_spreadsheet_could_not_compute_is_no_comment(golden_bundle: Bundle, cell: str) -> None:
+    with pytest.raises(ControlsError, match=f"must hold numbers, line 3 has '{re.escape(cell)}'"):
+        read(golden_bundle, f"f0_hz,loudness_db\n440,-20 # loud\n{cell},{cell}\n440,-20\n")
