@@ -82,8 +82,9 @@ def trust_host(name: str, endpoint: Endpoint) -> None:
 def _open_hops(name: str, endpoint: Endpoint, trust: bool) -> _Client | None:
     """The last of the jump hosts, reached through those before it; None where there are none."""
     before: _Client | None = None
-    for hop in _way(endpoint).hops:
-        before = _open(f"{name} (jump host)", hop, before, _Check(name, hop, trust), Login(hop))
+    hops = _way(endpoint).hops
+    for number, hop in enumerate(hops):
+        before = _open(f"{name} (jump host)", hop, before, _Check(name, hop, trust), Login(hop, hops[:number]))
     return before
 
 

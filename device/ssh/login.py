@@ -35,9 +35,11 @@ class LockedError(paramiko.AuthenticationException):
 class Login(AuthStrategy):
     """How we prove to one server who we are; paramiko's client calls `authenticate`."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, before: tuple[Endpoint, ...] = ()) -> None:
+        """For the server that `endpoint` means, where the jump hosts `before` have led to."""
         super().__init__(paramiko.SSHConfig())
         self.endpoint, self.way = endpoint, endpoint.way or Way()
+        self.server = (*before, endpoint)  # an address alone may be one behind each of two jump hosts
         self.built_in = endpoint.host_key is not None
         self.tried: list[str] = []
         self.shown: set[bytes] = set()
@@ -171,7 +173,7 @@ class Login(AuthStrategy):
             return result.result()
 
     def _ask(self, question: str, secret: bool, again: bool) -> str:
-        answer = _typed((self.endpoint.user, self.endpoint.place), question, secret, again)
+        answer = _typed(self.server, question, secret, again)
         if answer is None:
             raise LockedError(f"it asks for a password, and there is no terminal to type it on; {self._said()}")
         return answer
