@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from .patterns import fits
 
 INVALID = (ValueError, TypeError, AssertionError, OverflowError, UnsupportedAlgorithm, InvalidSignature)
+_SUFFIX = "-cert-v01@openssh.com"
 _SHA2 = (b"rsa-sha2-256", b"rsa-sha2-512")
 
 
@@ -56,11 +57,36 @@ def shown_certificate(key: paramiko.PKey, host: str, now: float | None = None) -
 
 def read_certificate(blob: bytes) -> SSHCertificate:
     """A certificate, of which nothing is proven yet; raises one of `INVALID` where the bytes are none."""
-    size = int.from_bytes(blob[:4], "big")
-    found = load_ssh_public_identity(blob[4 : 4 + size] + b" " + base64.b64encode(blob))
+    found = load_ssh_public_identity(kind_of(blob).encode() + b" " + base64.b64encode(blob))
     if not isinstance(found, SSHCertificate):
         raise ValueError("no certificate")
     return found
+
+
+def plain_key(blob: bytes) -> bytes:
+    """A public key as SSH sends it, of a certificate the key that it is about; `ValueError` where it can't be read."""
+    if not kind_of(blob).endswith(_SUFFIX):
+        _check_whole(blob)
+        return blob
+    try:
+        return key_blob(read_certificate(blob).public_key())
+    except INVALID as error:
+        raise ValueError("a certificate is damaged") from error
+
+
+def _check_whole(blob: bytes) -> None:
+    """`ValueError` unless it consists of two fields or more: a length of four bytes, then so many, as in all keys."""
+    at = count = 0
+    while at < len(blob):
+        at += 4 + int.from_bytes(blob[at : at + 4], "big")
+        count += 1
+    if at != len(blob) or count < 2:
+        raise ValueError("a key is cut short, or damaged")
+
+
+def kind_of(blob: bytes) -> str:
+    """Which type a key or certificate itself says that it is of."""
+    return blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode(errors="replace")
 
 
 def key_blob(key: object) -> bytes:

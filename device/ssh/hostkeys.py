@@ -20,11 +20,11 @@ from ..errors import HostKeyError
 from ..prompts import ask
 from ..text import printable
 from .endpoint import SSH_PORT, Endpoint, Way
-from .hostcerts import HostCertificate, shown_certificate
+from .hostcerts import HostCertificate, plain_key, shown_certificate
 from .patterns import is_host_listed
 from .revocations import check_not_revoked
 
-_AUTHORITY, _CERTIFICATE = "@cert-authority", "-cert-v01@"
+_AUTHORITY, _REVOKED, _CERTIFICATE = "@cert-authority", "@revoked", "-cert-v01@"
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")  # what a key of type ssh-rsa signs with
 
 
@@ -70,8 +70,9 @@ def _read(path: Path, name: str) -> Iterator[KnownKey]:
         if len(words) < 3 or words[0].startswith("#") or not _is_named(name, words[0]):
             continue
         try:
-            yield KnownKey(marker, words[1], base64.b64decode(words[2], validate=True))
-        except binascii.Error as error:
+            blob = base64.b64decode(words[2], validate=True)
+            yield KnownKey(marker, words[1], plain_key(blob) if marker == _REVOKED else blob)
+        except ValueError as error:
             raise HostKeyError(f"a line of {path} can't be read: {line}") from error
 
 
@@ -156,7 +157,7 @@ def _check_not_revoked(
 ) -> None:
     """`HostKeyError` where the key, or the authority of its certificate, is one that must not be believed any more."""
     blobs = [key.asbytes(), *([certificate.authority] if certificate else [])]
-    if any(entry.marker == "@revoked" and entry.blob in blobs for entry in known):
+    if any(entry.marker == _REVOKED and entry.blob in blobs for entry in known):
         raise HostKeyError(
             f"the host key of {endpoint.known_as} ({_shown(key)}) is REVOKED in known_hosts: the "
             "connection may be intercepted. Give the board a new key, or ask whoever wrote that line",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import HostKeyError
+from .hostcerts import kind_of, plain_key
 
 _KRL = b"SSHKRL\n\0"
 _SECONDS = 20
@@ -38,12 +39,17 @@ def check_not_revoked(path: Path, line: str, blobs: Sequence[bytes], who: str) -
 
 
 def _listed(content: bytes) -> set[bytes]:
-    """The keys of a list; `ValueError` where a line is none."""
+    """The keys of a list, those of certificates too; `ValueError` where a line is none."""
     lines = [line.split() for line in content.decode(errors="replace").split("\n")]
-    words = [words for words in lines if words and not words[0].startswith("#")]
-    if any(len(line) < 2 for line in words):
-        raise ValueError("a line is no key")
-    return {base64.b64decode(line[1], validate=True) for line in words}
+    return {_key(words) for words in lines if words and not words[0].startswith("#")}
+
+
+def _key(words: Sequence[str]) -> bytes:
+    """The key that a line begins with: a type and its data."""
+    blob = base64.b64decode(words[1], validate=True) if len(words) > 1 else b""
+    if kind_of(blob) != words[0]:
+        raise ValueError("a line is no key, or not of the type that it says")
+    return plain_key(blob)
 
 
 def _is_in_krl(path: Path, line: str) -> bool:

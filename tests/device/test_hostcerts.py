@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import getpass
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import paramiko
@@ -41,12 +41,15 @@ class Board:
         self.authority = make_key(folder / "ca", authority)
         self.key = make_key(folder / "hk", kind)
         keygen("-s", folder / "ca", "-I", "board", "-h", *options, folder / "hk.pub")
+        self.certificate = " ".join((folder / "hk-cert.pub").read_text().split()[:2])
         lines = (f'HostKey "{folder}/hk"', f'HostCertificate "{folder}/hk-cert.pub"')
         self.server = start(folder, self.port, *lines)
 
     def known(self, text: str) -> None:
-        """Make that the file of known hosts; `{ca}` and `{key}` stand for the public keys, `{port}` for the port."""
-        text = text.replace("{ca}", self.authority).replace("{key}", self.key).replace("{port}", str(self.port))
+        """Make that the file of known hosts; names in braces stand for what the board has."""
+        said = {"ca": self.authority, "key": self.key, "port": self.port, "certificate": self.certificate}
+        for name, value in said.items():
+            text = text.replace(f"{{{name}}}", str(value))
         (self.folder / "known").write_text(text)
 
     def endpoint(self, **way: object) -> Endpoint:
@@ -98,6 +101,8 @@ CASES = {
     "the authority is revoked": ("@cert-authority * {ca}\n@revoked * {ca}\n", False),
     "the key is revoked": ("@cert-authority * {ca}\n@revoked * {key}\n", False),
     "the key is known, the authority revoked": ("* {key}\n@revoked * {ca}\n", False),
+    "the certificate is revoked": ("@cert-authority * {ca}\n@revoked * {certificate}\n", False),
+    "the key is known, its certificate revoked": ("* {key}\n@revoked * {certificate}\n", False),
     "an unknown marker": ("@certauthority * {ca}\n", False),
     "nothing": ("", False),
 }
@@ -149,6 +154,7 @@ def listing(folder: Path, kind: str, about: str) -> Path:
     ("kind", "about", "trusted"),
     [
         *[(kind, about, False) for kind in ("text", "krl") for about in ("hk.pub", "ca.pub")],
+        *[(kind, "hk-cert.pub", False) for kind in ("text", "krl")],
         *[(kind, "user_key.pub", True) for kind in ("text", "krl")],
         ("krl", "by serial", False),
     ],
@@ -159,6 +165,56 @@ def test_lists_of_revoked_keys_are_obeyed(board: Board, kind: str, about: str, t
     path = listing(board.folder, kind, about)
     assert board.opens_for_ssh(f"RevokedHostKeys={path}") == trusted
     assert board.opens(revoked=(path,)) == trusted
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_key_is_revoked_by_any_certificate_of_it(tmp_path: Path, kind: str) -> None:
+    board = Board(tmp_path, kind, "rsa", HERE)
+    board.known("* {key}\n")
+    try:
+        path = listing(tmp_path, "text", "hk-cert.pub")
+        assert not board.opens_for_ssh(f"RevokedHostKeys={path}")
+        assert not board.opens(revoked=(path,))
+    finally:
+        power_off(board.server)
+
+
+BROKEN_LINES: dict[str, Callable[[str, str], str]] = {
+    "cut": lambda kind, data: f"{kind} {data[:24]}",
+    "in two": lambda kind, data: f"{kind} {data[:20]} {data[20:]}",
+    "with more at its end": lambda kind, data: f"{kind} {base64.b64encode(base64.b64decode(data) + b'more').decode()}",
+    "of another type": lambda kind, data: f"ecdsa-sha2-nistp256 {data}",
+    "without a type": lambda kind, data: data,
+    "without data": lambda kind, data: kind,
+    "not in base64": lambda kind, data: f"{kind} {data}%",
+    "an empty one": lambda kind, data: f"{kind} AAAA",
+    "after options": lambda kind, data: f'from="a" {kind} {data}',
+    "a certificate, cut": lambda kind, data: f"ssh-ed25519-cert-v01@openssh.com {CUT_CERTIFICATE}",
+}
+CUT_CERTIFICATE = base64.b64encode((32).to_bytes(4, "big") + b"ssh-ed25519-cert-v01@openssh.com" + bytes(9)).decode()
+
+
+@pytest.mark.parametrize("line", BROKEN_LINES.values(), ids=BROKEN_LINES.keys())
+def test_a_list_with_a_line_that_is_no_key_stops_everything(board: Board, line: Callable[[str, str], str]) -> None:
+    board.known("* {key}\n")
+    other = ensure_key(board.folder / "another")
+    path = board.folder / "revoked"
+    path.write_text(f"{other}\n{line(*other.split())}\n")
+    assert not board.opens_for_ssh(f"RevokedHostKeys={path}")
+    with pytest.raises(HostKeyError, match=r"no server is trusted, as RevokedHostKeys .*revoked can't be read"):
+        open_client("pi", board.endpoint(revoked=(path,)))
+
+
+def test_a_list_may_have_keys_of_every_kind(board: Board) -> None:
+    board.known("* {key}\n")
+    key = base64.b64encode(b"".join(len(part).to_bytes(4, "big") + part for part in SECURITY_KEY)).decode()
+    path = board.folder / "revoked"
+    path.write_text(f"# gone\n\n  {SECURITY_KEY[0].decode()}\t{key} on a stick\r\n")
+    assert board.opens_for_ssh(f"RevokedHostKeys={path}")
+    assert board.opens(revoked=(path,))
+
+
+SECURITY_KEY = (b"sk-ssh-ed25519@openssh.com", bytes(range(32)), b"ssh:")
 
 
 def test_a_list_of_revoked_keys_that_is_not_there_stops_everything(board: Board) -> None:
