@@ -20,13 +20,14 @@ from paramiko.common import OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 from paramiko.ssh_exception import IncompatiblePeer
 
 from ..errors import BoardError, UnreachableError
+from ..text import shortened
 from .endpoint import CONNECT_SECONDS, Endpoint, Way
-from .hostkeys import check_key, expecting
+from .hostkeys import check_key
 from .login import Login
+from .transport import BROKEN, expecting
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what goes wrong is raised, and said once
 
-BROKEN = (paramiko.SSHException, OSError, EOFError)  # what paramiko raises when a connection breaks
 AGAIN_SECONDS = (0.5, 1, 2, 4)  # between tries
 END_SECONDS = 5  # for a ProxyCommand that is told to end
 
@@ -192,14 +193,14 @@ def _refused(name: str, endpoint: Endpoint, error: Exception, complaint: str) ->
         hint = f"install your public key on it: ssh-copy-id {key}-p {endpoint.port} {who}"
         return UnreachableError(f"login as {who} failed ({error}). If the user is right, {hint}", board=name)
     if _way(endpoint).command:
-        said = complaint or _reason(error)
+        said = shortened(complaint) or _reason(error)
         return UnreachableError(f"its ProxyCommand does not reach {place} ({said}); try it by hand", board=name)
     if isinstance(error, paramiko.ChannelException):
         forbidden = error.code == OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         hint = "AllowTcpForwarding and PermitOpen in the jump host's sshd_config" if forbidden else "is the board on?"
-        return UnreachableError(f"the jump host does not reach {place} ({error.text}); {hint}", board=name)
+        return UnreachableError(f"the jump host does not reach {place} ({shortened(error.text)}); {hint}", board=name)
     if isinstance(error, IncompatiblePeer):
-        return UnreachableError(f"the SSH server at {place} is too old ({error}); update it", board=name)
+        return UnreachableError(f"the SSH server at {place} is too old ({shortened(error)}); update it", board=name)
     if _hung_up(error):
         hint = (
             "too many log in there at once (MaxStartups in its sshd_config), or it is blocking this machine; try again"
@@ -207,12 +208,12 @@ def _refused(name: str, endpoint: Endpoint, error: Exception, complaint: str) ->
         return UnreachableError(f"the SSH server at {place} hangs up as soon as one calls: {hint}", board=name)
     if isinstance(error, paramiko.SSHException):
         hint = "is this the right port, and does an SSH server run there?"
-        return UnreachableError(f"{place} answers, but not as an SSH server ({error}); {hint}", board=name)
+        return UnreachableError(f"{place} answers, but not as an SSH server ({shortened(error)}); {hint}", board=name)
     return UnreachableError(f"nothing answers at {place} ({_reason(error)}); {_hint(endpoint, error)}", board=name)
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or "the server closed the connection"
+    return getattr(error, "strerror", None) or shortened(error) or "the server closed the connection"
 
 
 def _hint(endpoint: Endpoint, error: Exception) -> str:

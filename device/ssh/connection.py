@@ -181,8 +181,15 @@ class Connection:
             raise UnreachableError(f"{NO_SESSION} ({printable(error.text)})", board=self.name) from error
         except BROKEN as error:
             lost = self.held is not None and self._is_connected() and self.held.has_left()
-            reason = LOST if lost else f"the connection broke ({error or 'closed'}); try again"
+            reason = (
+                LOST if lost else f"the connection broke ({shortened(self._fault() or error) or 'closed'}); try again"
+            )
             raise UnreachableError(reason, board=self.name) from error
+
+    def _fault(self) -> Exception | None:
+        """What has ended the connection, where nobody has been told yet."""
+        transport = self._client.get_transport()
+        return transport.get_exception() if transport else None
 
     def _is_connected(self) -> bool:
         transport = self._client.get_transport()

@@ -10,9 +10,9 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import paramiko
 
@@ -24,8 +24,7 @@ from .hostcerts import HostCertificate, plain_key, shown_certificate
 from .patterns import is_host_listed
 from .revocations import check_not_revoked
 
-_AUTHORITY, _REVOKED, _CERTIFICATE = "@cert-authority", "@revoked", "-cert-v01@"
-_RSA = ("rsa-sha2-512", "rsa-sha2-256")  # what a key of type ssh-rsa signs with
+AUTHORITY, _REVOKED = "@cert-authority", "@revoked"
 
 
 class KnownKey(NamedTuple):
@@ -44,7 +43,7 @@ def known_keys(endpoint: Endpoint) -> list[KnownKey]:
     return _named(endpoint, endpoint.known_as)
 
 
-def _keys_without_port(endpoint: Endpoint) -> list[KnownKey]:
+def keys_without_port(endpoint: Endpoint) -> list[KnownKey]:
     """What is known of a server by its name alone, which ssh, too, looks at where its port is not the usual one."""
     is_usual = endpoint.port == SSH_PORT or endpoint.host_key or _way(endpoint).alias
     return [] if is_usual else _named(endpoint, endpoint.host.lower())
@@ -86,40 +85,6 @@ def _is_named(name: str, names: str) -> bool:
     return is_host_listed(name, names)
 
 
-class Transport(paramiko.Transport):
-    """A connection that asks first for what we can compare; paramiko itself would ask for certificates last."""
-
-    known: Sequence[KnownKey] = ()
-
-    @property
-    def preferred_keys(self) -> tuple[str, ...]:
-        """The algorithms of host keys, in the order to ask for them in."""
-        return tuple(preferred(super().preferred_keys, self.known))
-
-
-def expecting(endpoint: Endpoint, sock: Any, **options: Any) -> Transport:
-    """A connection to the server that `endpoint` means."""
-    transport = Transport(sock, **options)
-    transport.known = [*known_keys(endpoint), *_keys_without_port(endpoint)]
-    return transport
-
-
-def preferred(offered: Iterable[str], known: Sequence[KnownKey]) -> list[str]:
-    """The algorithms of `offered`, those first whose keys are known: the server then shows a key we can compare.
-
-    Certificates come before all where an authority is known, and before the plain key of their kind where that is.
-    """
-    kinds = {key.kind for key in known if not key.marker}
-    algorithms = kinds | (set(_RSA) if "ssh-rsa" in kinds else set())
-    certified = any(key.marker == _AUTHORITY for key in known)
-
-    def rank(algorithm: str) -> int:
-        kind, certificate, _ = algorithm.partition(_CERTIFICATE)
-        return 0 if certificate and (certified or kind in algorithms) else 1 if kind in algorithms else 2
-
-    return sorted(offered, key=rank)
-
-
 def check_key(name: str, endpoint: Endpoint, key: paramiko.PKey, trust: bool = False) -> None:
     """Return only if this is the server's key; with `trust` the person may say that it is.
 
@@ -128,7 +93,7 @@ def check_key(name: str, endpoint: Endpoint, key: paramiko.PKey, trust: bool = F
     Raises:
         HostKeyError: it is revoked, has changed, or is unknown and stays so; with what to do.
     """
-    known, bare = known_keys(endpoint), _keys_without_port(endpoint)
+    known, bare = known_keys(endpoint), keys_without_port(endpoint)
     certificate = shown_certificate(key, _way(endpoint).alias or endpoint.host.lower())
     _check_not_revoked(name, endpoint, key, certificate, [*known, *bare])
     if _is_vouched_for(key, certificate, known):
@@ -149,7 +114,7 @@ def _is_vouched_for(key: paramiko.PKey, certificate: HostCertificate | None, kno
         return True
     if not certificate or certificate.fault or not certificate.authority:
         return False
-    return any(entry.marker == _AUTHORITY and entry.blob == certificate.authority for entry in known)
+    return any(entry.marker == AUTHORITY and entry.blob == certificate.authority for entry in known)
 
 
 def _check_not_revoked(
@@ -201,7 +166,7 @@ def _unknown(
 
 def _about_certificates(certificate: HostCertificate | None, known: Sequence[KnownKey]) -> str:
     """Why a certificate does not help, where one was to be expected, or is there."""
-    authorities = {entry.blob for entry in known if entry.marker == _AUTHORITY}
+    authorities = {entry.blob for entry in known if entry.marker == AUTHORITY}
     if certificate and (certificate.fault and (not certificate.authority or certificate.authority in authorities)):
         return f"; its certificate {printable(certificate.fault)}"
     if certificate:

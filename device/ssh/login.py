@@ -18,6 +18,7 @@ import paramiko
 from paramiko.auth_strategy import AuthStrategy, SourceResult
 
 from ..prompts import answers, ask
+from ..text import shortened
 from .endpoint import Endpoint, Way
 from .identities import Agent, certificates, identity, is_locked, load_key, public_half, with_certificates
 
@@ -59,7 +60,7 @@ class Login(AuthStrategy):
             if still is None:
                 break
             wanted = still
-        raise paramiko.AuthenticationException(f"it accepts {' or '.join(wanted)}; {self._said()}")
+        raise paramiko.AuthenticationException(f"it accepts {shortened(' or '.join(wanted))}; {self._said()}")
 
     def _step(self, transport: paramiko.Transport, wanted: list[str]) -> list[str] | None:
         """What the server still wants after one of the ways that it names; None where none of them does."""

@@ -12,8 +12,9 @@ import pytest
 from tonearm.device.errors import HostKeyError
 from tonearm.device.prompts import answering
 from tonearm.device.ssh.endpoint import Endpoint, Way
-from tonearm.device.ssh.hostkeys import check_key, fingerprint, known_keys, preferred, remember
+from tonearm.device.ssh.hostkeys import check_key, fingerprint, known_keys, remember
 from tonearm.device.ssh.keys import ensure_key
+from tonearm.device.ssh.transport import preferred
 
 PI = Endpoint("Pi.local", 22, "pi", None, None)
 

@@ -50,12 +50,12 @@ class Door(paramiko.ServerInterface):
 
 
 @contextlib.contextmanager
-def server(folder: Path, *doors: Door) -> Iterator[Endpoint]:
+def server(folder: Path, *doors: Door, kind: type[paramiko.Transport] = paramiko.Transport) -> Iterator[Endpoint]:
     """A real SSH server that opens one door for each connection, for a person without any key."""
     host_key = ensure_key(folder / "host_key")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        thread = threading.Thread(target=answer, args=(listener, folder / "host_key", doors), daemon=True)
+        thread = threading.Thread(target=answer, args=(listener, folder / "host_key", doors, kind), daemon=True)
         thread.start()
         known = Path("~/.ssh/known_hosts").expanduser()
         known.parent.mkdir(exist_ok=True)
@@ -63,11 +63,11 @@ def server(folder: Path, *doors: Door) -> Iterator[Endpoint]:
         yield Endpoint("127.0.0.1", port, "kim", None, None, Way(agent="none"))
 
 
-def answer(listener: socket.socket, host_key: Path, doors: Sequence[Door]) -> None:
+def answer(listener: socket.socket, host_key: Path, doors: Sequence[Door], kind: type[paramiko.Transport]) -> None:
     for door in doors:
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             client, _ = listener.accept()
-            transport = paramiko.Transport(client)
+            transport = kind(client)
             transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(host_key)))
             transport.start_server(threading.Event(), door)
             transport.join()
