@@ -121,6 +121,7 @@ class Renewing(Session):
         return True
 
     def renew(self, channel: paramiko.Channel) -> None:
+        channel.recv(1)  # the command has begun
         transport: Any = channel.get_transport()
         transport.server_key_dict.clear()
         transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(self.host_key)))
