@@ -148,7 +148,7 @@ def read_answer(reader: Reader, on_progress: Told, number: int = 0) -> dict[str,
     """
     wrong = b""
     try:
-        while (line := reader.line()) and not (wrong and number):
+        while not (wrong and number) and (line := reader.line()):
             found = [_parsed(line[at:]) for at in _marks(line)]
             if answers := [said for said in found if said is not None]:
                 return answers[0]

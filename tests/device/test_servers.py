@@ -255,6 +255,18 @@ def test_a_runner_that_says_progress_for_ever_leaves_the_held_board_ready(tmp_pa
     assert told
 
 
+def test_one_invalid_answer_leaves_the_held_board_ready(tmp_path: Path) -> None:
+    script = f"""{ANSWERING} | sed -u '/"hostname"/s/"files"/"fils"/'"""
+    with (
+        openssh(tmp_path, talking(tmp_path, script)) as there,
+        Connection("pi", there, silence=5) as connection,
+        turn(connection, "deploy", unwatched),
+    ):
+        with pytest.raises(AgentError, match="it sent an invalid answer: TONEARM-1"):
+            connection.ask("facts")
+        assert connection.ask("usage")[0]["root"] == f"{tmp_path}/home/.tonearm"
+
+
 @pytest.mark.parametrize("size", ["10**12", "-1", "1e3", '"7"', "null", "[]", "17", "true"])
 def test_a_file_that_is_larger_than_what_was_asked_for_is_refused(tmp_path: Path, size: str) -> None:
     number = "1" + "0" * 12 if size == "10**12" else size
