@@ -11,7 +11,7 @@ from .files import take_away
 from .protocol import RefusalError
 from .tune import tune
 
-OURS = ("objects", "runtimes", "runners", "releases", "jobs", "turn")
+OURS = ("turn", "objects", "runtimes", "runners", "releases", "jobs")
 MANY = 10  # names that are told
 ALL = (*OURS, "current", "current.part", "history", "history.part", "tuned.json", "tuned.json.part")
 
@@ -31,7 +31,7 @@ def remove(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Take away what we put below `root`, and `root` if nothing is left; links are taken away, not followed.
 
     The governors go back to what they were. What tells that the folder is ours goes last, so that what was cut off can
-    be gone on with.
+    be gone on with, and of that the turn: without it another host would get in meanwhile.
     """
     check_ours(root)
     if (root / "tuned.json").is_file():

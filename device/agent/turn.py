@@ -51,6 +51,8 @@ def take_turn(root: Path) -> None:
             raise SystemExit(1)
         if time.monotonic() > end:
             raise RefusalError("busy", "an earlier task is still running there; try again in a few minutes")
+    if hearing.poll(0):  # while it slept
+        raise SystemExit(1)
 
 
 def hold(root: Path, request: dict[str, Any], fulfil: Callable[[BinaryIO], None]) -> None:

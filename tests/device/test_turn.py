@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cable import Cable
-from openssh import openssh
+from openssh import descendants, openssh
 from tonearm.device.errors import BusyError, UnreachableError
 from tonearm.device.ssh.connection import Connection, Upload
 from tonearm.device.ssh.endpoint import Endpoint
@@ -192,3 +195,53 @@ def test_nothing_is_sent_while_something_is_measured(endpoint: Endpoint) -> None
             assert held._speaking.locked()
         assert not held._speaking.locked()
         held.check()
+
+
+def ask_holder(agent: subprocess.Popen[bytes], command: str, root: Path, **arguments: object) -> None:
+    """Send the agent that holds the board its first request."""
+    request = json.dumps({"command": command, "root": str(root), "files": [], **arguments}).encode() + b"\n"
+    assert agent.stdin
+    agent.stdin.write(b"+1 %d\n%b" % (len(request), request))
+
+
+def waiting_for(root: Path, agent: subprocess.Popen[bytes]) -> int:
+    """The process of its request, once that waits for earlier tasks below `root`."""
+    while True:
+        for process in descendants(agent.pid):
+            with contextlib.suppress(OSError):
+                if any(root.samefile(file) for file in Path(f"/proc/{process}/fd").iterdir()):
+                    return process
+        time.sleep(0.01)
+
+
+def test_the_turn_is_the_last_that_is_removed(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("objects", "runtimes/a", "releases", "jobs"):
+        (root / name).mkdir(parents=True)
+    for number in range(2000):
+        (root / "runtimes/a" / str(number)).touch()
+        (root / "objects" / str(number)).touch()
+    with holding(root, 60) as agent:
+        ask_holder(agent, "remove", root)
+        while (root / "turn").exists():
+            pass
+        with contextlib.suppress(FileNotFoundError):
+            assert os.listdir(root) == []  # noqa: PTH208  # as one step
+
+
+def test_what_waits_for_a_host_that_has_gone_changes_nothing_once_it_could(tmp_path: Path) -> None:
+    (tmp_path / "releases/a/1").mkdir(parents=True)
+    task = os.open(tmp_path, os.O_RDONLY)  # as an earlier task has it
+    fcntl.flock(task, fcntl.LOCK_EX)
+    with holding(tmp_path, 60) as agent:
+        ask_holder(agent, "switch", tmp_path, release="releases/a/1", keep=8, needed=[])
+        child = waiting_for(tmp_path, agent)
+        os.kill(child, signal.SIGSTOP)  # so that it sees both at once
+        agent.kill()
+        agent.wait()
+        fcntl.flock(task, fcntl.LOCK_UN)
+        os.kill(child, signal.SIGCONT)
+        assert agent.stdout
+        agent.stdout.read()  # until that has ended as well
+    assert not (tmp_path / "current").is_symlink()
+    os.close(task)
