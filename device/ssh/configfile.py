@@ -7,7 +7,9 @@ count says is of no interest.
 from __future__ import annotations
 
 import functools
+import grp
 import os
+import pwd
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -53,13 +55,31 @@ def read_blocks(path: Path, check: bool = False) -> tuple[Block, ...]:
     """
     try:
         status = path.stat()
-        if check and (status.st_uid not in (0, os.getuid()) or status.st_mode & 0o002):
+        if check and not _is_ours(status):
             raise BoardError(f"{shown(path)} may be changed by others, so it is not used: own it, and chmod 600 it")
         return _read(path, status.st_mtime_ns, status.st_size, status.st_ino) if path.is_file() else ()
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:
         raise BoardError(f"{shown(path)} can't be read: {error.strerror}") from error
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether nobody but the person and root can write to a file."""
+    if status.st_uid not in (0, os.getuid()) or status.st_mode & 0o002:
+        return False
+    return not status.st_mode & 0o020 or _is_alone(status.st_gid)
+
+
+def _is_alone(group: int) -> bool:
+    """Whether the person is the one member of a group, as Debian has it: such a group may write, as there."""
+    try:
+        listed = set(grp.getgrgid(group).gr_mem)
+    except KeyError:
+        return False
+    users = pwd.getpwall()
+    members = listed | {user.pw_name for user in users if user.pw_gid == group}
+    return bool(members) and members <= {user.pw_name for user in users if user.pw_uid == os.getuid()}
 
 
 def shown(path: Path) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import grp
+import os
+import pwd
 import subprocess
 from pathlib import Path
 
@@ -209,6 +212,41 @@ def test_a_file_that_others_may_change_is_not_used() -> None:
     (write("Port 9\n") / "config").chmod(0o666)
     with pytest.raises(BoardError, match=r"~/.ssh/config may be changed by others.*chmod 600"):
         way()
+
+
+def lonely() -> dict[int, bool]:
+    """Of this machine's groups, whether the person is the one member."""
+    users = pwd.getpwall()
+    found = {}
+    for group in grp.getgrall():
+        ids = {user.pw_uid for user in users if user.pw_gid == group.gr_gid or user.pw_name in group.gr_mem}
+        found[group.gr_gid] = ids == {os.getuid()}
+    return found
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to any group")
+@pytest.mark.parametrize("name", ["config", "more"])
+def test_a_file_that_a_group_may_change_is_used_only_where_that_is_the_person_alone(name: str) -> None:
+    folder = write("Include more\nPort 9\n", {"more": "User kim\n"})
+    for group, alone in lonely().items():
+        os.chown(folder / name, 0, group)
+        (folder / name).chmod(0o660)
+        if alone:
+            assert way().port == 9
+            continue
+        with pytest.raises(BoardError, match=rf"~/.ssh/{name} may be changed by others.*chmod 600"):
+            way()
+    assert set(lonely().values()) == {True, False}
+
+
+@with_ssh
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to any group")
+def test_ssh_itself_uses_no_file_that_a_group_of_others_may_change() -> None:
+    home = write("Port 9\n").parent
+    os.chown(home / ".ssh/config", 0, next(group for group, alone in lonely().items() if not alone))
+    (home / ".ssh/config").chmod(0o660)
+    theirs, refused = ask_ssh(home, "pi")
+    assert not theirs and "Bad owner or permissions" in refused
 
 
 def test_zero_seconds_are_the_usual_ones() -> None:
