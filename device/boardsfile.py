@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import platformdirs
 
 from .descriptor import descriptor
 from .errors import BoardError, UnknownBoardError
+from .locks import exclusive
 from .ssh.endpoint import Target, check_port, check_user, parse_target
 
 _KEYS = {  # with what to write
@@ -23,6 +25,7 @@ _KEYS = {  # with what to write
     "key": 'key = "~/.ssh/id_ed25519"',
     "jump": 'jump = "kim@lab:2222"',
 }
+_LOCK_SECONDS = 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEADER = re.compile(r"\s*\[")
 _REMARK = re.compile(r"\s*(#.*)?")
@@ -44,11 +47,17 @@ def add_entry(name: str, entry: dict[str, Any]) -> None:
     Raises:
         UnknownBoardError: the name is odd, built in or taken.
     """
-    boards = check_new(name)
-    text = _text()
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
-    gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
-    _write(f"{text}{gap}[{_key(name)}]\n" + "\n".join(lines) + "\n", boards | {name: entry})
+    with _alone():
+        boards = check_new(name)
+        text = _text()
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
+        gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+        _write(f"{text}{gap}[{_key(name)}]\n" + "\n".join(lines) + "\n", boards | {name: entry})
+
+
+def _alone() -> contextlib.AbstractContextManager[None]:
+    """For as long as the block lasts, no other process of Tonearm changes the file."""
+    return exclusive(boards_file().with_name(".boards.lock"), _LOCK_SECONDS, UnknownBoardError)
 
 
 def check_new(name: str) -> dict[str, dict[str, Any]]:
@@ -86,11 +95,14 @@ def without_entry(name: str) -> str:
 
 
 def remove_entry(name: str) -> None:
-    """Take the board out of the file; the rest stays as it is written."""
-    left = read_boards()
-    text = without_entry(name)
-    del left[name]
-    _write(text, left)
+    """Take the board out of the file, if another command has not done so meanwhile; the rest stays as it is written."""
+    with _alone():
+        left = read_boards()
+        if name not in left:
+            return
+        text = without_entry(name)
+        del left[name]
+        _write(text, left)
 
 
 def _text() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -53,6 +55,37 @@ def test_adding_appends_and_removing_gives_the_file_back() -> None:
     assert read_boards()["pi"] == {"host": "raspberrypi.local", "user": "pi", "port": 2222, "key": '~/.ssh/a "key"'}
     remove_entry("pi")
     assert boards_file().read_text().rstrip() == FILE.rstrip()
+
+
+CHANGE = """
+import sys
+from tonearm.device.boardsfile import add_entry, remove_entry
+sys.stdin.read()
+for number in range(10):
+    add_entry(f"board-{sys.argv[1]}-{number}", {"host": "x"})
+    if number % 2:
+        remove_entry(f"board-{sys.argv[1]}-{number}")
+"""
+
+
+def test_commands_that_change_the_file_at_once_lose_nothing() -> None:
+    write(FILE)
+    changing = [
+        subprocess.Popen([sys.executable, "-c", CHANGE, str(number)], stdin=subprocess.PIPE) for number in range(4)
+    ]
+    for process in changing:
+        assert process.stdin
+        process.stdin.close()
+    assert [process.wait() for process in changing] == [0] * 4
+    added = {f"board-{process}-{number}" for process in range(4) for number in range(0, 10, 2)}
+    assert set(read_boards()) == {"stage", "lab.2", *added}
+    assert boards_file().read_text().startswith(FILE)
+
+
+def test_what_another_command_has_taken_out_already_is_out() -> None:
+    write(FILE)
+    remove_entry("pi")
+    assert boards_file().read_text() == FILE
 
 
 def test_removing_leaves_what_is_written_about_the_others() -> None:
