@@ -17,6 +17,7 @@ from .descriptor import descriptor
 from .errors import BoardError, UnknownBoardError
 from .locks import exclusive
 from .ssh.endpoint import Target, check_port, check_user, parse_target
+from .text import shortened
 
 _KEYS = {  # with what to write
     "host": 'host = "ADDRESS"',
@@ -25,8 +26,10 @@ _KEYS = {  # with what to write
     "key": 'key = "~/.ssh/id_ed25519"',
     "jump": 'jump = "kim@lab:2222"',
 }
+_NO_TOML = (ValueError, RecursionError)  # also what has too many digits, or is nested too deeply
 _LOCK_SECONDS = 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NUMBER, _LARGEST = re.compile(r"[0-9]{1,9}"), 10**9  # Python turns no number of any length into text, or back
 _HEADER = re.compile(r"\s*\[")
 _REMARK = re.compile(r"\s*(#.*)?")
 
@@ -120,7 +123,7 @@ def _text() -> str:
 def _says(text: str, boards: dict[str, dict[str, Any]]) -> bool:
     try:
         return tomllib.loads(text) == boards
-    except tomllib.TOMLDecodeError:
+    except _NO_TOML:
         return False
 
 
@@ -152,8 +155,8 @@ def _parse(text: str) -> dict[str, dict[str, Any]]:
     path = boards_file()
     try:
         boards = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UnknownBoardError(f'{path}: {error}; a board is written as [name] and host = "..."') from error
+    except _NO_TOML as error:
+        raise UnknownBoardError(f'{path}: {shortened(error)}; a board is written as [name] and host = "..."') from error
     for name, entry in boards.items():
         check_entry(f"{path}: [{name}]", name, entry)
     return boards
@@ -172,7 +175,7 @@ def check_entry(where: str, name: str, entry: Any) -> None:
         raise UnknownBoardError(f"{where} needs {_KEYS['host']}")
     for key, value in entry.items():
         if not _can_be(key, value):
-            raise UnknownBoardError(f"{where}: {key} can't be {json.dumps(value, default=str)}; write {_KEYS[key]}")
+            raise UnknownBoardError(f"{where}: {key} can't be {_shown(value)}; write {_KEYS[key]}")
     try:
         target_of(entry)
         for jump in (jump_of(entry) or "").split(",") if "jump" in entry else ():
@@ -181,10 +184,19 @@ def check_entry(where: str, name: str, entry: Any) -> None:
         raise UnknownBoardError(f"{where}: {error}") from error
 
 
+def _shown(value: Any) -> str:
+    try:
+        return shortened(json.dumps(value, default=str), 100)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        return "what is written there"
+
+
 def _can_be(key: str, value: Any) -> bool:
     """Whether a value is of a kind whose meaning is plain; whether it is right is another question."""
     if key == "port":
-        return type(value) is int or (isinstance(value, str) and value.strip().isdecimal())
+        if isinstance(value, str):
+            return _NUMBER.fullmatch(value.strip()) is not None
+        return type(value) is int and abs(value) < _LARGEST
     if key == "jump" and isinstance(value, list):
         return bool(value) and all(isinstance(part, str) for part in value)
     return isinstance(value, str) and value.strip() != ""

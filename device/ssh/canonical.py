@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import BoardError
+from ..text import shortened
 from .patterns import is_host_listed
 
 Options = Mapping[str, Sequence[str]]
@@ -49,8 +50,8 @@ def _candidates(host: str, options: Options) -> Iterator[str]:
 
 def _dots(options: Options) -> int:
     text = _first(options, "canonicalizemaxdots", "1")
-    if not text.isdecimal():
-        raise BoardError(f"CanonicalizeMaxDots is {text!r}, which is not a number")
+    if not text.isdecimal() or len(text) > 9:
+        raise BoardError(f"CanonicalizeMaxDots is {shortened(repr(text), 60)}, which is not a number of dots")
     return int(text)
 
 

@@ -29,6 +29,7 @@ from .transport import BROKEN, expecting
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what goes wrong is raised, and said once
 
 AGAIN_SECONDS = (0.5, 1, 2, 4)  # between tries
+_LONGEST_SECONDS = 86400  # a socket waits for no more than 24 days
 END_SECONDS = 5  # for a ProxyCommand that is told to end
 
 
@@ -93,6 +94,11 @@ def _way(endpoint: Endpoint) -> Way:
     return endpoint.way or Way()
 
 
+def _seconds(endpoint: Endpoint) -> float:
+    """How long to wait for a server."""
+    return min(_way(endpoint).seconds, _LONGEST_SECONDS)
+
+
 class _NoLogin(AuthStrategy):
     """The handshake is all we want."""
 
@@ -135,7 +141,7 @@ def _hung_up(error: BaseException | None) -> bool:
 
 def _open_once(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, login: AuthStrategy) -> _Client:
     """One leg of the way; when it fails, nothing of the whole way stays open."""
-    client, seconds = _Client(before), _way(endpoint).seconds
+    client, seconds = _Client(before), _seconds(endpoint)
     client.set_missing_host_key_policy(check)
     try:
         if endpoint.key_file and not endpoint.key_file.is_file():
@@ -168,9 +174,9 @@ def _connect(client: _Client, endpoint: Endpoint) -> Any:
     way, place = _way(endpoint), (endpoint.host, endpoint.port)
     transport = client.before.get_transport() if client.before else None
     if transport:
-        return transport.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=way.seconds)
+        return transport.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=_seconds(endpoint))
     if not way.command:
-        return socket.create_connection(place, timeout=way.seconds)
+        return socket.create_connection(place, timeout=_seconds(endpoint))
     here, there = socket.socketpair()  # so that timeouts and the end are those of a socket
     with there:
         shell = ["/bin/sh", "-c", f"exec {way.command}"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import BoardError
+from ..text import shortened
 from .configfile import read_blocks
 from .endpoint import SSH_PORT, Endpoint, Target, Way, check_host, check_port, check_user, parse_target
 from .lookup import FOLDER, Lookup, included, me
@@ -16,6 +17,7 @@ from .tokens import at_home, expand, expand_path
 
 _DEEPEST = 16  # jump hosts that need jump hosts
 _FLAGS = {"yes": True, "true": True, "no": False, "false": False}
+_MOST_SECONDS = (1 << 31) - 1  # that ssh takes
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -88,7 +90,9 @@ def _port(found: Lookup) -> int:
     try:
         return socket.getservbyname(text, "tcp")
     except OSError as error:
-        raise BoardError(f"{found.where['port']}: Port is {text!r}, which is not a number") from error
+        raise BoardError(
+            f"{found.where['port']}: Port is {shortened(repr(text), 60)}, which is not a number"
+        ) from error
 
 
 def _user(found: Lookup, said: str | None) -> str:
@@ -150,10 +154,13 @@ def _seconds(found: Lookup) -> int:
     text = found.text("connecttimeout", "none")
     if text == "none":
         return 0
-    parts = re.findall(r"(\s*\+?[0-9]{1,9})([smhdw]?)", text.lower())
-    if "".join(map("".join, parts)) != text.lower() or any(not unit for _, unit in parts[:-1]):
-        raise BoardError(f"{found.where['connecttimeout']}: ConnectTimeout is {text!r}; write seconds, or 1m30s")
-    return sum(int(count) * _UNITS[unit] for count, unit in parts)
+    parts = re.findall(r"(\s*\+?[0-9]{1,10})([smhdw]?)", text.lower())
+    seconds = sum(int(count) * _UNITS[unit] for count, unit in parts)
+    is_time = "".join(map("".join, parts)) == text.lower() and all(unit for _, unit in parts[:-1])
+    if not is_time or seconds > _MOST_SECONDS:
+        said = shortened(repr(text), 60)
+        raise BoardError(f"{found.where['connecttimeout']}: ConnectTimeout is {said}; write seconds, or 1m30s")
+    return seconds
 
 
 def _command(found: Lookup, tokens: Mapping[str, str]) -> str:

@@ -116,6 +116,18 @@ def test_no_other_line_is_lost_whatever_stands_between(boards: list[tuple[str, s
     assert set(tomllib.loads(after)) == {other for other, _ in boards} - {name}
 
 
+@pytest.mark.parametrize(
+    "text", [f'[pi]\nhost = "x"\nport = {"9" * 5000}\n', f"a = {'[' * 3000}", "[" * 9, "a = 1979-"]
+)
+def test_what_can_not_be_read_at_all_is_told_with_what_to_write(text: str) -> None:
+    write(text)
+    with pytest.raises(
+        UnknownBoardError, match=r'boards.toml: .*; a board is written as \[name\] and host = "..."'
+    ) as no:
+        read_boards()
+    assert len(str(no.value)) < 500
+
+
 @pytest.mark.parametrize("text", ['pi = { host = "a" }\n', 'pi.host = "a"\n', '[ "p\\u0069" ]\nhost = "a"\n'])
 def test_what_only_a_person_can_take_apart_is_left_to_one(text: str) -> None:
     write(text)
@@ -207,6 +219,10 @@ def test_jump_hosts_may_be_a_list() -> None:
         ('host = "pi"\nport = 2026-01-01', 'port can\'t be "2026-01-01"; write port = 22'),
         ('host = "pi"\nport = 65536', "65536 is not a port"),
         ('host = "pi"\nport = "99999"', "99999 is not a port"),
+        (f'host = "pi"\nport = "{"9" * 5000}"', r'port can\'t be "9+ \.\.\. \(5002 characters\); write port = 22'),
+        (f'host = "pi"\nport = 0x{"f" * 5000}', "port can't be what is written there; write port = 22"),
+        ('host = "pi"\nport = -1', "-1 is not a port"),
+        (f"host = {'[' * 200}{']' * 200}", r"host can't be \[+ \.\.\. .*; write host"),
         ('host = "pi"\nuser = 7', 'user can\'t be 7; write user = "pi"'),
         ('host = "pi"\nkey = ["a"]', 'key can\'t be .*write key = "~/.ssh/id_ed25519"'),
         ('host = "pi"\nkey = ""', "key can't be"),

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from fuzz_ssh import OUTCOMES, SAME, fuzz, table
+from openssh import free_port
 from ssh_answers import SSH, WRAPPER, ask_ssh, differences, read_ourselves
 from ssh_configs import CONFIGS, Config
-from tonearm.device.errors import BoardError
+from tonearm.device.errors import BoardError, UnreachableError
 from tonearm.device.ssh import conditions, lookup
+from tonearm.device.ssh.client import open_client
 from tonearm.device.ssh.config import find_way, is_host, ssh_hosts
 from tonearm.device.ssh.endpoint import CONNECT_SECONDS, Endpoint, Target, Way
 
@@ -195,6 +197,10 @@ def test_a_command_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -
         ("IdentitiesOnly maybe", "neither yes nor no"),
         ("ConnectTimeout 1x", "write seconds, or 1m30s"),
         ("ConnectTimeout 1 2", "takes one value"),
+        ("ConnectTimeout 99999w", "ConnectTimeout is '99999w'; write seconds, or 1m30s"),
+        ("ConnectTimeout 2147483648", "write seconds, or 1m30s"),
+        (f"ConnectTimeout {'9' * 5000}", r"ConnectTimeout is '9+ \.\.\. \(5002 characters\); write seconds"),
+        (f"Port {'9' * 5000}", r"Port is '9+ \.\.\. \(5002 characters\), which is not a number"),
         ("HostName %n", "%n means nothing there"),
         ("ProxyCommand nc %T", "%T means nothing there"),
         ('HostName ""', "takes one value"),
@@ -206,6 +212,18 @@ def test_a_value_that_makes_no_sense_is_named_with_its_line(line: str, said: str
     write(f"Host pi\n  {line}\n")
     with pytest.raises(BoardError, match=rf"^~/.ssh/config line 2: .*{said}"):
         way()
+
+
+def test_dots_beyond_all_measure_are_no_number_of_dots() -> None:
+    write(f"CanonicalizeHostname yes\nCanonicalizeMaxDots {'9' * 5000}\n")
+    with pytest.raises(BoardError, match=r"CanonicalizeMaxDots is '9+ \.\.\. .*, which is not a number of dots"):
+        way()
+
+
+def test_the_longest_time_that_ssh_takes_is_waited_for() -> None:
+    write(f"Host pi\n  HostName 127.0.0.1\n  Port {free_port()}\n  ConnectTimeout 2147483647\n")
+    with pytest.raises(UnreachableError, match="has no SSH server on that port"):
+        open_client("pi", way())
 
 
 def test_a_file_that_others_may_change_is_not_used() -> None:
