@@ -25,12 +25,17 @@ from .identities import Agent, certificates, identity, is_locked, load_key, publ
 TRIES = 3
 PERSON_SECONDS = 300  # for somebody to look for a code and type it
 _STEPS = 8  # that a server may ask for one after the other
+_QUESTIONS = 40  # of a server in one login; a message without any counts as one
 _USUAL = ("id_ed25519", "id_ecdsa", "id_rsa")
 _TYPED = ("password", "keyboard-interactive")
 
 
 class LockedError(paramiko.AuthenticationException):
     """Nothing else let us in, and there is nobody to ask for a passphrase or a password."""
+
+
+class EndlessQuestionsError(paramiko.AuthenticationException):
+    """The server asks more than anybody answers."""
 
 
 class Login(AuthStrategy):
@@ -45,6 +50,8 @@ class Login(AuthStrategy):
         self.tried: list[str] = []
         self.shown: set[bytes] = set()
         self.locked: list[str] = []
+        self.asked: set[str] = set()
+        self.questions = 0
 
     def authenticate(self, transport: paramiko.Transport) -> list[SourceResult]:
         """Return, nothing in particular, once the server has let us in.
@@ -163,6 +170,7 @@ class Login(AuthStrategy):
             result.add_done_callback(lambda _: questions.put(None))
             try:
                 while (prompts := questions.get()) is not None:
+                    self._count(len(prompts))
                     replies.put([self._ask(f"{where}: {text}", not echo, again) for text, echo in prompts])
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -173,8 +181,15 @@ class Login(AuthStrategy):
                 transport.auth_timeout = usual
             return result.result()
 
+    def _count(self, questions: int) -> None:
+        self.questions += max(1, questions)
+        if self.questions > _QUESTIONS:
+            raise EndlessQuestionsError(f"it asked more than {_QUESTIONS} questions, without an end")
+
     def _ask(self, question: str, secret: bool, again: bool) -> str:
-        answer = _typed(self.server, question, secret, again)
+        """The answer to a question; one that comes twice in a login was not answered well, so the person is asked."""
+        answer = _typed(self.server, question, secret, again or question in self.asked)
+        self.asked.add(question)
         if answer is None:
             raise LockedError(f"it asks for a password, and there is no terminal to type it on; {self._said()}")
         return answer
@@ -183,7 +198,7 @@ class Login(AuthStrategy):
         """What the server still wants after one attempt, nothing once it lets us in; None when it refused."""
         try:
             return way()
-        except (LockedError, paramiko.BadAuthenticationType):
+        except (LockedError, EndlessQuestionsError, paramiko.BadAuthenticationType):
             raise
         except paramiko.AuthenticationException as error:
             if transport.is_active():

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from doors import PHRASE, Door, Person, server
 from openssh import openssh
+from paramiko.common import AUTH_SUCCESSFUL
+from paramiko.server import InteractiveQuery
 from tonearm.device.errors import UnreachableError
 from tonearm.device.prompts import answering
 from tonearm.device.ssh.client import open_client
@@ -71,7 +73,7 @@ class Taker(Door):
 
     def check_auth_password(self, username: str, password: str) -> int:
         self.given.append(password)
-        return 0
+        return AUTH_SUCCESSFUL
 
 
 def test_a_password_of_a_jump_host_is_for_the_one_behind_the_same_others(tmp_path: Path) -> None:
@@ -89,3 +91,43 @@ def test_a_password_of_a_jump_host_is_for_the_one_behind_the_same_others(tmp_pat
             with pytest.raises(UnreachableError, match="the jump host does not reach"):
                 open_client("pi", Endpoint("192.0.2.1", 22, "kim", None, None, way))
     assert Taker.given == ["for one", "for two", "for one"]
+
+
+class Asking(Door):
+    """Puts rounds of these questions without an end, or until it was answered as it wants."""
+
+    def __init__(self, *questions: str, wanted: str = "") -> None:
+        super().__init__("keyboard-interactive")
+        self.questions, self.wanted, self.given = questions, wanted, list[list[str]]()
+
+    def check_auth_interactive(self, username: str, submethods: str) -> InteractiveQuery:
+        return InteractiveQuery("", "", *self.questions)
+
+    def check_auth_interactive_response(self, responses: list[str]) -> InteractiveQuery | int:  # pyright: ignore
+        self.given.append(responses)
+        done = self.wanted and responses == [self.wanted]
+        return AUTH_SUCCESSFUL if done else self.check_auth_interactive("", "")
+
+
+@pytest.mark.parametrize("questions", [(), ("Password: ",), ("Password: ", "Code: "), ("Word: ",) * 500])
+def test_a_server_that_asks_without_an_end_is_left(tmp_path: Path, questions: tuple[str, ...]) -> None:
+    door, asked = Asking(*questions), []
+
+    def person(question: str, secret: bool) -> str:
+        asked.append(question)
+        return "x"
+
+    wanted = pytest.raises(UnreachableError, match=r"failed \(it asked more than 40 questions, without an end\)")
+    with server(tmp_path, door) as there, answering(person), wanted:
+        open_client("pi", there)
+    assert len(asked) <= 40 and len(door.given) <= 40
+
+
+def test_what_was_typed_answers_a_question_once_in_a_login(tmp_path: Path) -> None:
+    first, second = Asking("Password: ", wanted="old"), Asking("Password: ", wanted="new")
+    person = Person("old", "new")
+    with server(tmp_path, first, second, second) as there, answering(person):
+        for _ in range(3):
+            open_client("pi", there).close()
+    assert second.given == [["old"], ["new"], ["new"]]
+    assert len(person.asked) == 2
