@@ -7,7 +7,6 @@ import functools
 import hashlib
 import itertools
 import json
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,6 @@ from .program import BOOTSTRAP, agent_source
 from .reading import ChatterError, EndlessError, read_answer, read_files, refusal
 from .sessions import Agent, NoCommandError
 
-DEAD_PEER_SECONDS = 60
 BUSY_SECONDS = 300  # for which a board may say that it works, unless a request says more
 NO_FILES: Mapping[str, int] = {}
 NO_COMMAND = "python3: command not found"  # a C shell's status is 1
@@ -73,12 +71,6 @@ class Connection:
         self.held: Agent | None = None
         """The agent that holds the board, and takes all requests while it does."""
         self._client = open_client(name, endpoint)
-        try:
-            with self._translated():
-                _set_up(self._transport())
-        except UnreachableError:
-            self.close()
-            raise
 
     def __enter__(self) -> Connection:
         return self
@@ -267,18 +259,6 @@ def _kept_if_it_works(agent: Agent) -> Iterator[Agent]:
         with contextlib.suppress(*BROKEN):
             agent.end()
         raise
-
-
-def _set_up(transport: paramiko.Transport) -> None:
-    """Have the kernel send at once, and find out by itself that nobody is there: nothing that a measurement feels."""
-    if not isinstance(transport.sock, socket.socket) or transport.sock.family == socket.AF_UNIX:
-        return  # a jump host or a ProxyCommand has the cable
-    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a request's last bytes waited 40 ms
-    transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_SECONDS // 4)
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_SECONDS // 4)
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000)
 
 
 def _with_progress(uploads: Sequence[Upload], on_sent: Sent) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
@@ -74,6 +75,24 @@ def test_boards_toml_names_a_jump_host_too(there: Endpoint, hop: Endpoint) -> No
     endpoint = endpoint_of({"host": "inner", "jump": "lab"})
     with Connection("pi", endpoint) as connection:
         assert connection.ask("facts")[0]["hostname"] == socket.gethostname()
+
+
+def cable_of(client: Any) -> socket.socket:
+    """The socket to the first server on the way."""
+    return client.get_transport().sock if client.before is None else cable_of(client.before)
+
+
+@pytest.mark.parametrize("jumps", [(), ("ProxyJump lab",), ("ProxyJump lab,lab",)])
+def test_a_way_finds_out_by_itself_that_its_cable_is_pulled(
+    there: Endpoint, hop: Endpoint, jumps: tuple[str, ...]
+) -> None:
+    ssh_file("config", block("lab", hop) + block("pi", there, *jumps))
+    known(there, hop)
+    with board("pi") as connection:
+        sock = cable_of(connection._client)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
 
 
 def test_two_hops_are_gone_in_order(there: Endpoint, hop: Endpoint) -> None:
