@@ -14,7 +14,7 @@ from .descriptor import descriptor
 from .errors import AgentError
 from .runtimes.provision import Site
 from .ssh.connection import Connection
-from .text import printable
+from .text import shortened
 
 LONGEST_NS = 1 << 40  # of a step, or instructions: 18 minutes, more than a proof may take
 Parity = list[dict[str, Any]]
@@ -73,7 +73,7 @@ def _wrong_figure(entry: dict[str, Any], frames: int, tolerance: float) -> str:
 
 
 def _shown(value: Any) -> str:
-    return printable(repr(value))[:100]
+    return shortened(repr(value), 100)
 
 
 def keep_proof(connection: Connection, site: Site, release: str, parity: Parity) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .bundle import Bundle
 from .errors import SoundError
+from .names import shown
 
 FLOATS = (np.float32, np.float64)
 
@@ -47,18 +48,13 @@ def check_named(bundle: Bundle, given: Mapping[str, Any]) -> None:
     wanted = {signal.name for signal in bundle.outputs}
     for problem, names in (("lacks", wanted - {*given}), ("has besides", {*given} - wanted)):
         if names:
-            raise SoundError(f"the sound {problem} {', '.join(map(_shown, sorted(names)[:8]))}")
+            raise SoundError(f"the sound {problem} {', '.join(map(shown, sorted(names)[:8]))}")
     for name, array in given.items():
         if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype not in FLOATS or not array.size:
-            raise SoundError(f"output {_shown(name)} is {_kind(array)}, not a row of floats")
+            raise SoundError(f"output {shown(name)} is {_kind(array)}, not a row of floats")
         odd = first_odd(array)
         if odd is not None:
-            raise SoundError(f"output {_shown(name)} is not a finite number ({array[odd]:g}) at sample {odd}")
-
-
-def _shown(name: str) -> str:
-    """A name that may come from anywhere, printable and not too long."""
-    return name if name.isprintable() and len(name) <= 80 else ascii(name)[:80]
+            raise SoundError(f"output {shown(name)} is not a finite number ({array[odd]:g}) at sample {odd}")
 
 
 def _kind(value: Any) -> str:

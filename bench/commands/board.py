@@ -144,7 +144,7 @@ def _where(entry: dict[str, Any]) -> str:
         endpoint = endpoint_of(entry, names=False)
     except BoardError as error:
         return printable(error)
-    hops = endpoint.way.hops if endpoint.way else ()
+    hops = endpoint.route.hops
     through = f" through {', '.join(hop.place for hop in hops)}" if hops else ""
     return f"{endpoint.user}@{endpoint.place}{through}"
 

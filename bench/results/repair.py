@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ResultsError
-from .columns import case_row
-from .samples import read_samples
-from .store import CASES, READABLE, checked, steps_file
+from .store import CASES, READABLE, check_case, checked, write_new
 
 
 def repair(folder: Path) -> tuple[int, list[str], Path | None]:
@@ -64,8 +62,7 @@ def _sorted_out(folder: Path, lines: list[tuple[int, bytes]]) -> tuple[dict[str,
             newest[case["id"]] = number, line, case
     for identity, (number, line, case) in newest.items():
         try:
-            file = steps_file(folder, identity)
-            case_row(case, read_samples(file, str(file)))
+            check_case(folder, case)
             kept[identity] = line
         except ResultsError as error:
             wrong.append(f"line {number}: {error}")
@@ -82,9 +79,7 @@ def _set_aside(path: Path, content: bytes) -> Path:
     """Keep what was there, on disk, under a name that is not taken."""
     for number in range(1, 1000):
         aside = path.with_name(f"{path.stem}-before-repair-{number}{path.suffix}")
-        with contextlib.suppress(FileExistsError), aside.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):
+            write_new(aside, content)
             return aside
     raise ResultsError(f"{path.parent} has a thousand files of earlier repairs: move them away")

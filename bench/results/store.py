@@ -59,7 +59,7 @@ def append(folder: Path, identity: str, entry: dict[str, Any], samples: bytes) -
     part = folder / SAMPLES / f"{identity}-{secrets.token_hex(4)}.npz.part"  # others may measure the same case now
     with _kept(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, samples)
+        write_new(part, samples)
     with _kept(folder / CASES), (folder / CASES).open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)  # several boards are measured at once, or by several commands
         _finish_last_line(folder / CASES)
@@ -81,16 +81,16 @@ def _kept(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _write(part: Path, samples: bytes) -> None:
-    """A new file, on disk when this returns; what there is no room for takes none."""
-    try:
-        with part.open("xb") as stream:
-            stream.write(samples)
+def write_new(path: Path, content: bytes) -> None:
+    """A new file, on disk when this returns; what there is no room for takes none. `FileExistsError` if it is there."""
+    with path.open("xb") as stream:
+        try:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _add(cases: int, line: bytes) -> None:
@@ -165,10 +165,15 @@ def check_kept(folder: Path, measured: Set[str]) -> None:
         )
 
 
-def _is_whole(folder: Path, case: dict[str, Any]) -> bool:
+def check_case(folder: Path, case: dict[str, Any]) -> None:
+    """`ResultsError` where a case's samples are damaged or missing, or it is no result."""
     path = steps_file(folder, case["id"])
+    case_row(case, read_samples(path, str(path)))
+
+
+def _is_whole(folder: Path, case: dict[str, Any]) -> bool:
     with contextlib.suppress(ResultsError):
-        case_row(case, read_samples(path, str(path)))
+        check_case(folder, case)
         return True
     return False
 

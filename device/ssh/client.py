@@ -21,7 +21,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from ..errors import BoardError, UnreachableError
 from ..text import shortened
-from .endpoint import CONNECT_SECONDS, Endpoint, Way
+from .endpoint import CONNECT_SECONDS, Endpoint
 from .hostkeys import check_key
 from .login import Login
 from .transport import BROKEN, expecting
@@ -85,19 +85,15 @@ def trust_host(name: str, endpoint: Endpoint) -> None:
 def _open_hops(name: str, endpoint: Endpoint, trust: bool) -> _Client | None:
     """The last of the jump hosts, reached through those before it; None where there are none."""
     before: _Client | None = None
-    hops = _way(endpoint).hops
+    hops = endpoint.route.hops
     for number, hop in enumerate(hops):
         before = _open(f"{name} (jump host)", hop, before, _Check(name, hop, trust), Login(hop, hops[:number]))
     return before
 
 
-def _way(endpoint: Endpoint) -> Way:
-    return endpoint.way or Way()
-
-
 def _seconds(endpoint: Endpoint) -> float:
     """How long to wait for a server."""
-    return min(_way(endpoint).seconds, _LONGEST_SECONDS)
+    return min(endpoint.route.seconds, _LONGEST_SECONDS)
 
 
 class _NoLogin(AuthStrategy):
@@ -128,7 +124,7 @@ def _open(name: str, endpoint: Endpoint, before: _Client | None, check: _Check, 
         try:
             return _open_once(name, endpoint, before, check, login)
         except UnreachableError as error:
-            if _way(endpoint).command or not _hung_up(error.__cause__):
+            if endpoint.route.command or not _hung_up(error.__cause__):
                 raise
         time.sleep(wait)
     return _open_once(name, endpoint, before, check, login)
@@ -172,7 +168,7 @@ def _open_once(name: str, endpoint: Endpoint, before: _Client | None, check: _Ch
 
 def _connect(client: _Client, endpoint: Endpoint) -> Any:
     """A socket to the server, or what behaves as one: through the hop before, or a command of the person's."""
-    way, place = _way(endpoint), (endpoint.host, endpoint.port)
+    way, place = endpoint.route, (endpoint.host, endpoint.port)
     transport = client.before.get_transport() if client.before else None
     if transport:
         return transport.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=_seconds(endpoint))
@@ -210,7 +206,7 @@ def _refused(name: str, endpoint: Endpoint, error: Exception, complaint: str) ->
         key = f"-i {endpoint.key_file}.pub " if endpoint.key_file else ""
         hint = f"install your public key on it: ssh-copy-id {key}-p {endpoint.port} {who}"
         return UnreachableError(f"login as {who} failed ({error}). If the user is right, {hint}", board=name)
-    if _way(endpoint).command:
+    if endpoint.route.command:
         said = shortened(complaint) or _reason(error)
         return UnreachableError(f"its ProxyCommand does not reach {place} ({said}); try it by hand", board=name)
     if isinstance(error, paramiko.ChannelException):

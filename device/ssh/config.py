@@ -190,5 +190,5 @@ def _hops(jumps: list[Target], names: bool, depth: int) -> tuple[Endpoint, ...]:
     hops: list[Endpoint] = []
     for jump in jumps:
         hop = _find(jump, "none" if hops else None, names, depth + 1)
-        hops += [*(hop.way.hops if hop.way else ()), hop]
+        hops += [*hop.route.hops, hop]
     return tuple(hops)

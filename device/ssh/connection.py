@@ -16,7 +16,7 @@ import paramiko
 from ..agent.protocol import CHUNK
 from ..descriptor import REAL
 from ..errors import AgentError, UnreachableError
-from ..text import printable, shortened
+from ..text import shortened
 from .client import BROKEN, open_client
 from .endpoint import CONNECT_SECONDS, Endpoint
 from .program import BOOTSTRAP, agent_source
@@ -170,7 +170,7 @@ class Connection:
             reason = f"its SSH server runs no command for this login. {LOGIN_SHELL}"
             raise AgentError(reason, "output", board=self.name) from error
         except paramiko.ChannelException as error:
-            raise UnreachableError(f"{NO_SESSION} ({printable(error.text)})", board=self.name) from error
+            raise UnreachableError(f"{NO_SESSION} ({shortened(error.text)})", board=self.name) from error
         except BROKEN as error:
             lost = self.held is not None and self._is_connected() and self.held.has_left()
             reason = (

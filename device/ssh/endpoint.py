@@ -36,6 +36,11 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def route(self) -> Way:
+        """The way there: `way`, or the usual one."""
+        return self.way or Way()
+
+    @property
     def known_as(self) -> str:
         """As known_hosts writes it."""
         if self.way and self.way.alias:

@@ -19,7 +19,7 @@ import paramiko
 from ..errors import HostKeyError
 from ..prompts import ask
 from ..text import printable
-from .endpoint import SSH_PORT, Endpoint, Way
+from .endpoint import SSH_PORT, Endpoint
 from .hostcerts import HostCertificate, plain_key, shown_certificate
 from .patterns import is_host_listed
 from .revocations import check_not_revoked
@@ -45,17 +45,13 @@ def known_keys(endpoint: Endpoint) -> list[KnownKey]:
 
 def keys_without_port(endpoint: Endpoint) -> list[KnownKey]:
     """What is known of a server by its name alone, which ssh, too, looks at where its port is not the usual one."""
-    is_usual = endpoint.port == SSH_PORT or endpoint.host_key or _way(endpoint).alias
+    is_usual = endpoint.port == SSH_PORT or endpoint.host_key or endpoint.route.alias
     return [] if is_usual else _named(endpoint, endpoint.host.lower())
 
 
 def _named(endpoint: Endpoint, name: str) -> list[KnownKey]:
-    way = _way(endpoint)
+    way = endpoint.route
     return [key for path in (*way.known_hosts, *way.global_known_hosts) for key in _read(path, name)]
-
-
-def _way(endpoint: Endpoint) -> Way:
-    return endpoint.way or Way()
 
 
 def _read(path: Path, name: str) -> Iterator[KnownKey]:
@@ -94,7 +90,7 @@ def check_key(name: str, endpoint: Endpoint, key: paramiko.PKey, trust: bool = F
         HostKeyError: it is revoked, has changed, or is unknown and stays so; with what to do.
     """
     known, bare = known_keys(endpoint), keys_without_port(endpoint)
-    certificate = shown_certificate(key, _way(endpoint).alias or endpoint.host.lower())
+    certificate = shown_certificate(key, endpoint.route.alias or endpoint.host.lower())
     _check_not_revoked(name, endpoint, key, certificate, [*known, *bare])
     if _is_vouched_for(key, certificate, known):
         return
@@ -130,7 +126,7 @@ def _check_not_revoked(
         )
     public = key.public_blob if certificate else None  # pyright: ignore[reportAttributeAccessIssue]
     kind, blob = (public.key_type, public.key_blob) if public else (key.get_name(), key.asbytes())
-    for path in _way(endpoint).revoked:
+    for path in endpoint.route.revoked:
         check_not_revoked(path, f"{kind} {base64.b64encode(blob).decode()}", blobs, name)
 
 
@@ -194,7 +190,7 @@ def _ask_to_trust(name: str, endpoint: Endpoint, key: paramiko.PKey) -> None:
 
 def remember(endpoint: Endpoint, key: paramiko.PKey) -> Path:
     """Append the key to the person's first file of known hosts, made with its folder when missing: which file."""
-    way = _way(endpoint)
+    way = endpoint.route
     if not way.known_hosts:
         raise HostKeyError(f"~/.ssh/config keeps no host keys of {endpoint.known_as} (UserKnownHostsFile none)")
     path = way.known_hosts[0].expanduser()

@@ -19,7 +19,7 @@ from paramiko.auth_strategy import AuthStrategy, SourceResult
 
 from ..prompts import answers, ask
 from ..text import shortened
-from .endpoint import Endpoint, Way
+from .endpoint import Endpoint
 from .identities import Agent, certificates, identity, is_locked, load_key, public_half, with_certificates
 
 TRIES = 3
@@ -44,7 +44,7 @@ class Login(AuthStrategy):
     def __init__(self, endpoint: Endpoint, before: tuple[Endpoint, ...] = ()) -> None:
         """For the server that `endpoint` means, where the jump hosts `before` have led to."""
         super().__init__(paramiko.SSHConfig())
-        self.endpoint, self.way = endpoint, endpoint.way or Way()
+        self.endpoint, self.way = endpoint, endpoint.route
         self.server = (*before, endpoint)  # an address alone may be one behind each of two jump hosts
         self.built_in = endpoint.host_key is not None
         self.tried: list[str] = []

@@ -105,13 +105,16 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], source: str, meant
     buffers = {key for key, _ in module.named_buffers()}
     fitted = as_wanted(state, {key: tuple(value.shape) for key, value in wanted.items()})
     misshaped = [key for key in wanted if key in fitted and fitted[key].shape != wanted[key].shape]
-    whole = [key for key in wanted if key in fitted and _is_quantized(fitted[key], wanted[key], key in buffers)]
+    quantized = [key for key in wanted if key in fitted and _is_quantized(fitted[key], wanted[key], key in buffers)]
     problems = [
         *_some([f"missing {key}" for key in wanted if key not in fitted]),
         *_some([f"unexpected {key}" for key in fitted if key not in wanted]),
         *_some([f"{key} is {tuple(fitted[key].shape)}, the model has {tuple(wanted[key].shape)}" for key in misshaped]),
         *_some(
-            [f"{key} is {_type(fitted[key])}, the model's are fractions: restore quantized weights" for key in whole]
+            [
+                f"{key} is {_type(fitted[key])}, the model's are fractions: restore quantized weights"
+                for key in quantized
+            ]
         ),
     ]
     if problems:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ...export.streaming import Signals, first_states, render
 from ...runtime.clip import uniform_noise
+from ...runtime.files import whole
 from ...runtime.progress import Progress
 from ..constants import HOP, SAMPLE_RATE
 from ..errors import TrainingError
@@ -252,7 +253,6 @@ def validate(model: Family, phrases: Sequence[Phrase]) -> float:
 def _keep(file: Path, run: str, model: Family, optimizer, schedule, so_far: Trained) -> None:
     """Write the run whole, or leave the one before."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
     saved = {
         "run": run,
         "model": model.state_dict(),
@@ -263,12 +263,10 @@ def _keep(file: Path, run: str, model: Family, optimizer, schedule, so_far: Trai
         "seconds": so_far.seconds,
     }
     try:
-        torch.save(saved, part)
-        part.replace(file)
+        with whole(file) as part:
+            torch.save(saved, part)
     except RuntimeError as error:  # what torch makes of a full disk
-        raise TrainingError(f"{part} can't be written: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        raise TrainingError(f"{file} can't be written: {error}") from error
 
 
 def _resume(file: Path, run: str, model: Family, optimizer, schedule) -> Trained:

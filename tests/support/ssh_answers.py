@@ -107,7 +107,7 @@ def read_ourselves(host: str) -> tuple[Answer | None, str]:
         found, end = Lookup(host, {}), find_way(Target(None, host, None))
     except BoardError as error:
         return None, str(error)
-    way = end.way or Way()
+    way = end.route
     jump = found.text("proxyjump", "none")
     is_direct = jump.lower() == "none"
     command = found.text("proxycommand", "none")
