@@ -54,6 +54,19 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup, "SYSTEM", tmp_path / "etc" / "ssh_config")
 
 
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the boards of a module's tests are, so that the runtime of its loopback board is installed once."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture
+def own_place(own_folders: None, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person in an empty folder, whose boards are those of the module."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Small models gain nothing from threads, and lose a lot where other processes want the cores."""

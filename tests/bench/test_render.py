@@ -17,6 +17,7 @@ from tonearm.bench.fidelity import difference
 from tonearm.device.loopback import loopback_folder
 from tonearm.runtime.bundle import Bundle
 
+pytestmark = pytest.mark.usefixtures("own_place")
 FRAMES = 20
 GIVES = "outputs = stream.render(signals, _progress)\n"  # the line of the runner that a board may have otherwise
 
@@ -24,18 +25,6 @@ GIVES = "outputs = stream.render(signals, _progress)\n"  # the line of the runne
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return root_bundle(tmp_path_factory.mktemp("bundles") / "root")
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One loopback board for all, so that its runtime is installed once."""
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(autouse=True)
-def own_place(own_folders: None, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(state))
-    monkeypatch.chdir(tmp_path)
 
 
 def take(loudest: float) -> Path:

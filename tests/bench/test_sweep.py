@@ -36,23 +36,11 @@ from tonearm.device.turn import turn
 from tonearm.runtime.bundle import Bundle, read_bundle
 from tonearm.runtime.progress import unwatched
 
+pytestmark = pytest.mark.usefixtures("own_place")
 HERE = "loopback"
 GOVERNORS = [f"{CPUFREQ}/policy{number}/scaling_governor" for number in (0, 4)]
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 SECONDS = 120  # in which anything here happens, or never does
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One loopback board for all sweeps here, so that its runtime is installed once."""
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(autouse=True)
-def own_place(own_folders: None, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person in an empty folder."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(state))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fuzz_ssh import OUTCOMES, SAME, fuzz, table
+from fuzz_ssh import OUTCOMES, SAME, fuzz
+from fuzzing import table
 from openssh import free_port
 from ssh_answers import SSH, WRAPPER, ask_ssh, differences, read_ourselves
 from ssh_configs import CONFIGS, Config
@@ -285,6 +286,6 @@ def test_no_mutant_does_worse_than_be_refused(tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "box").mkdir()
     counts = fuzz(tmp_path / "box", 150, 0, said.append)
-    assert said == [], table(counts)
+    assert said == [], table(counts, OUTCOMES)
     by_outcome = {outcome: sum(n for (_, found), n in counts.items() if found == outcome) for outcome in OUTCOMES}
     assert sum(by_outcome.values()) == 150 and by_outcome[SAME] > 50

@@ -7,23 +7,18 @@ alone. What is accepted is then proven as on a board: ONNX Runtime opens it and 
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
 import random
 import resource
-import select
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
+from fuzzing import DIED, HANG, TRACEBACK, Counts, Tell, command_line, fuzz_apart
 from google.protobuf.message import DecodeError
 from mutants import make_base, mutate
 from tonearm.runtime.bundle import Bundle, read_bundle
@@ -34,10 +29,10 @@ from tonearm.runtime.parity import check_parity
 from tonearm.runtime.stream import Stream
 
 MEMORY = 3 << 30  # bytes of address space, of which the libraries take half
-SECONDS = 60  # for one mutant, which takes 7 ms: a busy machine is no hang
 REFUSED, EQUAL, UNPROVEN = "refused by name", "accepted, plays the same", "accepted, refused at the proof"
-TRACEBACK, HANG, DIED, OUTSIDE = "traceback", "hang", "the process died", "opened a file outside of the folder"
+OUTSIDE = "opened a file outside of the folder"
 OUTCOMES = (REFUSED, EQUAL, UNPROVEN, TRACEBACK, HANG, DIED, OUTSIDE)
+BAD = OUTCOMES[3:]
 
 
 def judge(folder: Path) -> tuple[str, str]:
@@ -101,72 +96,11 @@ def work(box: Path, seed: int, first: int, tries: int) -> None:
         print(json.dumps([index, kind, outcome, said[:300]]), file=answers, flush=True)
 
 
-def fuzz(box: Path, tries: int, seed: int, tell: Callable[[str], None] = lambda line: None) -> Counter[tuple[str, str]]:
+def fuzz(box: Path, tries: int, seed: int, tell: Tell = lambda line: None) -> Counts:
     """How many mutants of each kind came to which of `OUTCOMES`; `tell` hears of each that came to a bad one."""
     make_base(box / "base")
-    counts: Counter[tuple[str, str]] = Counter()
-    first = 0
-    while first < tries:
-        first = watched(box, seed, first, tries, counts, tell)
-    return counts
-
-
-def watched(
-    box: Path, seed: int, first: int, tries: int, counts: Counter[tuple[str, str]], tell: Callable[[str], None]
-) -> int:
-    """Watch one worker until it is done, hangs or dies; the number of the next mutant."""
-    command = [sys.executable, __file__, "--worker", str(box), "--first", str(first)]
-    command += ["--tries", str(tries), "--seed", str(seed)]
-    now: list[Any] = [first - 1, "start"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=dict(os.environ)) as worker:
-        assert worker.stdout
-        while True:
-            ready = select.select([worker.stdout], [], [], SECONDS + 40 * (now[1] == "start"))[0]
-            line = worker.stdout.readline() if ready else b""
-            if not line:
-                break
-            now = json.loads(line)
-            if len(now) == 4:
-                counts[now[1], now[2]] += 1
-                if now[2] in OUTCOMES[3:]:
-                    tell(f"mutant {now[0]} of seed {seed}, {now[1]}: {now[2]}: {now[3]}")
-        if not ready:
-            worker.kill()
-    if len(now) == 2:
-        outcome = DIED if ready else HANG
-        counts[now[1], outcome] += 1
-        tell(f"mutant {now[0]} of seed {seed}, {now[1]}: {outcome}")
-    if now[1] == "start":
-        raise RuntimeError("the worker does not start")
-    return now[0] + 1
-
-
-def table(counts: Counter[tuple[str, str]]) -> str:
-    """Kinds of mutants across, what became of them down."""
-    kinds = sorted({kind for kind, _ in counts})
-    lines = [["", *kinds, "all"]]
-    for outcome in OUTCOMES:
-        row = [counts[kind, outcome] for kind in kinds]
-        lines.append([outcome, *map(str, row), str(sum(row))])
-    return "\n".join(line[0].ljust(36) + "".join(cell.rjust(8) for cell in line[1:]) for line in lines)
-
-
-def main() -> int:
-    """Fuzz, and print the table; exit status 1 when anything bad came out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tries", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        work(options.worker, options.seed, options.first, options.tries)
-        return 0
-    with tempfile.TemporaryDirectory() as box:
-        counts = fuzz(Path(box), options.tries, options.seed, print)
-    print(table(counts))
-    return int(any(outcome in OUTCOMES[3:] for _, outcome in counts))
+    return fuzz_apart(__file__, box, tries, seed, BAD, tell)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line(__doc__, 2000, OUTCOMES, BAD, fuzz, work))

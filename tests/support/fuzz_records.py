@@ -7,7 +7,6 @@ in a traceback, and no table may show what no board can have.
 
 from __future__ import annotations
 
-import argparse
 import io
 import random
 import re
@@ -16,12 +15,12 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
+from fuzzing import HANG, TRACEBACK, Counts, Tell, command_line
 from made_results import PERIOD, entry, made_arrays, packed, telemetry
 from mutants import Rng, changed, damaged
 from rich.console import Console
@@ -35,7 +34,7 @@ from tonearm.bench.terms import BURST, INSTRUCTIONS, PACED
 
 SECONDS = 60  # for one mutant
 PAGES = 25  # one in so many that were kept is shown as a page, which takes seconds
-REFUSED, KEPT, TRACEBACK, HANG, SHOWN = "refused by name", "kept and shown", "traceback", "hang", "showed what can't be"
+REFUSED, KEPT, SHOWN = "refused by name", "kept and shown", "showed what can't be"
 OUTCOMES = (REFUSED, KEPT, TRACEBACK, HANG, SHOWN)
 STEPS = 320
 BYTES = re.compile(r"\d{16}|[\x00-\x08\x0b-\x1f\x7f]|nan|inf\b")  # what no figure of a real board looks like
@@ -126,9 +125,9 @@ def printed(table: Table) -> str:
     return shown.get() + markdown(table)
 
 
-def fuzz(tries: int, seed: int, tell: Callable[[str], None]) -> Counter[tuple[str, str]]:
+def fuzz(tries: int, seed: int, tell: Tell) -> Counts:
     """How many of each kind ended how; what must not be is told in a line each."""
-    counts: Counter[tuple[str, str]] = Counter()
+    counts: Counts = Counter()
     signal.signal(signal.SIGALRM, _late)
     for number in range(tries):
         case, content, kind = mutant(random.Random(f"{seed} {number}"))
@@ -151,26 +150,8 @@ def _late(number: int, frame: FrameType | None) -> None:
     raise HangError
 
 
-def table(counts: Counter[tuple[str, str]]) -> str:
-    """What became of each kind."""
-    kinds = sorted({kind for kind, _ in counts})
-    rows = [[kind, *(str(counts[kind, outcome]) for outcome in OUTCOMES)] for kind in kinds]
-    return markdown(Table("", ["changed", *OUTCOMES], rows, texts=["changed"]))
-
-
 BASES = bases()
 
 
-def main() -> int:
-    """Fuzz, and print the table; 1 if anything was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tries", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    counts = fuzz(options.tries, options.seed, print)
-    print(table(counts))
-    return int(any(outcome in OUTCOMES[2:] for _, outcome in counts))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line(__doc__, 1500, OUTCOMES, OUTCOMES[2:], lambda _, *how: fuzz(*how)))

@@ -8,31 +8,26 @@ ssh_configs. Where ssh accepts one, both must say the same; what versions of ssh
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import getpass
 import json
 import os
 import random
 import re
-import select
-import subprocess
 import sys
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fuzzing import DIED, HANG, TRACEBACK, Counts, Tell, command_line, fuzz_apart
 from ssh_answers import SSH, WRAPPER, ask_ssh, differences, read_ourselves
 from ssh_configs import CONFIGS
 from tonearm.device.ssh import lookup
 from tonearm.device.ssh.config import ssh_hosts
 
-SECONDS = 60  # for one mutant, which takes 20 ms: a busy machine is no hang
 SAME, STRICTER, REFUSED, ALONE = "the same as ssh -G", "refused by us alone", "refused by both", "read by us alone"
-OTHER, TRACEBACK, HANG, OUTSIDE = "NOT the same as ssh -G", "traceback", "hang", "wrote a file"
-OUTCOMES = (SAME, STRICTER, REFUSED, ALONE, OTHER, TRACEBACK, HANG, OUTSIDE)
+OTHER, OUTSIDE = "NOT the same as ssh -G", "wrote a file"
+OUTCOMES = (SAME, STRICTER, REFUSED, ALONE, OTHER, TRACEBACK, HANG, DIED, OUTSIDE)
 BAD = OUTCOMES[4:]
 HOSTS = ("pi", "bela", "PI", "pi.local", "10.0.0.7", "fe80::1", "x")
 # What Tonearm refuses of what ssh accepts: names that a ProxyCommand may hand to a shell, jump hosts in a circle,
@@ -221,69 +216,10 @@ def work(box: Path, seed: int, first: int, tries: int) -> None:
         print(json.dumps([index, kind, outcome, said[:600]]), flush=True)
 
 
-def fuzz(box: Path, tries: int, seed: int, tell: Callable[[str], None] = lambda line: None) -> Counter[tuple[str, str]]:
+def fuzz(box: Path, tries: int, seed: int, tell: Tell = lambda line: None) -> Counts:
     """How many mutants of each kind came to which of `OUTCOMES`; `tell` hears of each that came to a bad one."""
-    counts: Counter[tuple[str, str]] = Counter()
-    first = 0
-    while first < tries:
-        first = watched(box, seed, first, tries, counts, tell)
-    return counts
-
-
-def watched(
-    box: Path, seed: int, first: int, tries: int, counts: Counter[tuple[str, str]], tell: Callable[[str], None]
-) -> int:
-    """Watch one worker until it is done or hangs; the number of the next mutant."""
-    command = [sys.executable, __file__, "--worker", str(box), "--first", str(first)]
-    command += ["--tries", str(tries), "--seed", str(seed)]
-    now: list[Any] = [first - 1, "start"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
-        assert worker.stdout
-        while True:
-            ready = select.select([worker.stdout], [], [], SECONDS)[0]
-            line = worker.stdout.readline() if ready else b""
-            if not line:
-                break
-            now = json.loads(line)
-            if len(now) == 4:
-                counts[now[1], now[2]] += 1
-                if now[2] in BAD:
-                    tell(f"mutant {now[0]} of seed {seed}, {now[1]}: {now[2]}: {now[3]}")
-        worker.kill()
-    if len(now) == 2:
-        counts[now[1], HANG] += 1
-        tell(f"mutant {now[0]} of seed {seed}, {now[1]}: {HANG}")
-    if now[1] == "start":
-        raise RuntimeError("the worker does not start")
-    return now[0] + 1
-
-
-def table(counts: Counter[tuple[str, str]]) -> str:
-    """Kinds of mutants across, what became of them down."""
-    kinds = sorted({kind for kind, _ in counts})
-    lines = [["", *kinds, "all"]]
-    for outcome in OUTCOMES:
-        row = [counts[kind, outcome] for kind in kinds]
-        lines.append([outcome, *map(str, row), str(sum(row))])
-    return "\n".join(line[0].ljust(26) + "".join(cell.rjust(8) for cell in line[1:]) for line in lines)
-
-
-def main() -> int:
-    """Fuzz, and print the table; exit status 1 when anything bad came out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tries", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        work(options.worker, options.seed, options.first, options.tries)
-        return 0
-    with tempfile.TemporaryDirectory() as box:
-        counts = fuzz(Path(box), options.tries, options.seed, print)
-    print(table(counts))
-    return int(any(outcome in BAD for _, outcome in counts))
+    return fuzz_apart(__file__, box, tries, seed, BAD, tell)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line(__doc__, 1500, OUTCOMES, BAD, fuzz, work))

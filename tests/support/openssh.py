@@ -72,7 +72,7 @@ SetEnv "HOME={at_home}" "PATH={path}"
     with (folder / "sshd.log").open("wb") as log:
         command = [*inside, str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
         server = subprocess.Popen(command, stderr=log)
-    _wait(port, server, folder / "sshd.log")
+    wait_until_it_listens("sshd", port, server, folder / "sshd.log")
     return server
 
 
@@ -104,10 +104,11 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _wait(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_it_listens(name: str, port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Until somebody answers at the port; `AssertionError` with the log where nobody does."""
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.02)
-    raise AssertionError(f"sshd does not start: {log.read_text()}")
+    raise AssertionError(f"{name} does not start: {log.read_text()}")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from openssh import START_SECONDS, free_port, openssh
+from openssh import START_SECONDS, free_port, openssh, wait_until_it_listens
 from tonearm.device.ssh.endpoint import Endpoint
 from tonearm.device.ssh.keys import ensure_key
 
@@ -72,18 +70,9 @@ def dropbear(folder: Path, shell: str = "sh") -> Iterator[Endpoint]:
         command += ["-r", str(key), "-P", str(folder / "pid")]
         server = subprocess.Popen(command, stderr=log, env={**os.environ, "PATH": search})
     try:
-        _wait(port, server, folder / "server.log")
+        wait_until_it_listens("Dropbear", port, server, folder / "server.log")
         public = next(line for line in made.stdout.splitlines() if line.startswith("ssh-"))
         yield Endpoint("127.0.0.1", port, "root", folder / "user_key", " ".join(public.split()[:2]))
     finally:
         server.terminate()
         server.wait(START_SECONDS)
-
-
-def _wait(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while server.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"Dropbear does not start: {log.read_text()}")

@@ -56,16 +56,8 @@ COMMANDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One loopback board for all commands here, so that its runtime is installed once."""
-    return tmp_path_factory.mktemp("state")
-
-
 @pytest.fixture(autouse=True)
-def own_place(own_folders: None, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person in an empty folder."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+def here(own_place: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
